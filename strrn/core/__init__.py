@@ -1,0 +1,1 @@
+"""Numpy and OpenCV only: landmark schemes, crop geometry, tables, video, face detection, metrics."""

@@ -1,0 +1,118 @@
+"""Similarity transforms between frame and crop, the only way between the two spaces.
+
+Points are float32 (x, y), 0-based, integer = pixel centre.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CropTransform:
+    """The similarity frame -> crop: `crop = scale * R(angle) @ frame + shift`, stored as four numbers.
+
+    a, b: scale * cos(angle), scale * sin(angle); the matrix is [[a, -b, tx], [b, a, ty]].
+    size: side of the square crop in pixels.
+    """
+
+    a: float
+    b: float
+    tx: float
+    ty: float
+    size: int
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per frame pixel."""
+        return float(np.hypot(self.a, self.b))
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(2, 3) float64, for points (as column vectors with a 1) and for cv2.warpAffine."""
+        return np.array([[self.a, -self.b, self.tx], [self.b, self.a, self.ty]], np.float64)
+
+    def to_crop(self, points_frame: np.ndarray) -> np.ndarray:
+        """points_frame (..., 2) -> points_crop (..., 2), float32."""
+        matrix = self.matrix
+        return (np.asarray(points_frame, np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+    def to_frame(self, points_crop: np.ndarray) -> np.ndarray:
+        """points_crop (..., 2) -> points_frame (..., 2), float32."""
+        matrix = self.matrix
+        inverse = np.linalg.inv(matrix[:, :2])
+        return ((np.asarray(points_crop, np.float64) - matrix[:, 2]) @ inverse.T).astype(np.float32)
+
+    def crop(self, frame: np.ndarray) -> np.ndarray:
+        """The (size, size, 3) uint8 crop of a (H, W, 3) uint8 frame; pixels outside the frame are black."""
+        interpolation = cv2.INTER_AREA if self.scale < 0.5 else cv2.INTER_LINEAR
+        return cv2.warpAffine(frame, self.matrix, (self.size, self.size), flags=interpolation)
+
+    def then(self, other: "CropTransform") -> "CropTransform":
+        """This transform followed by `other` (crop -> another crop)."""
+        return CropTransform(
+            a=other.a * self.a - other.b * self.b,
+            b=other.b * self.a + other.a * self.b,
+            tx=other.a * self.tx - other.b * self.ty + other.tx,
+            ty=other.b * self.tx + other.a * self.ty + other.ty,
+            size=other.size,
+        )
+
+
+def fit_similarity(source: np.ndarray, target: np.ndarray, size: int) -> CropTransform:
+    """Least-squares similarity (no reflection) that takes source (N, 2) to target (N, 2); N >= 2, all finite.
+
+    Source: the closed form of Procrustes analysis in the plane. Raises ValueError where the source points coincide.
+    """
+    source = np.asarray(source, np.float64)
+    target = np.asarray(target, np.float64)
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    s, t = source - source_mean, target - target_mean
+    norm = (s * s).sum()
+    if not np.isfinite(norm) or norm < 1e-12:
+        raise ValueError(f"cannot fit a similarity: {len(source)} source points coincide or are not finite")
+    a = (s * t).sum() / norm
+    b = (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum() / norm
+    shift = target_mean - np.array([a * source_mean[0] - b * source_mean[1], b * source_mean[0] + a * source_mean[1]])
+    return CropTransform(float(a), float(b), float(shift[0]), float(shift[1]), int(size))
+
+
+def mean_shape(shapes: np.ndarray, size: int, fill: float, iterations: int = 10) -> np.ndarray:
+    """Generalised Procrustes mean of shapes (N, L, 2), placed upright in a crop: (L, 2) float32 in crop pixels.
+
+    The larger side of its bounding box is `fill * size`, its bounding box is centred. Upright means that the mean rotation to the
+    given shapes is zero. Shapes with NaN are left out; ValueError if none remains.
+    """
+    shapes = np.asarray(shapes, np.float64)
+    shapes = shapes[np.isfinite(shapes).all((1, 2))]
+    if len(shapes) == 0:
+        raise ValueError("cannot compute a mean shape: no fully labelled shape")
+    centred = shapes - shapes.mean(1, keepdims=True)
+    centred /= np.sqrt((centred**2).sum((1, 2), keepdims=True))
+    mean = centred.mean(0)
+    for _ in range(iterations):
+        aligned = np.stack([fit_similarity(shape, mean, size).to_crop(shape).astype(np.float64) for shape in centred])
+        new = aligned.mean(0)
+        # Keep the frame of the plain average: Procrustes alone would leave rotation and scale free.
+        mean = fit_similarity(new, centred.mean(0), size).to_crop(new).astype(np.float64)
+    low, high = mean.min(0), mean.max(0)
+    scale = fill * size / (high - low).max()
+    return ((mean - (low + high) / 2) * scale + (size - 1) / 2).astype(np.float32)
+
+
+def bounding_box(points: np.ndarray) -> np.ndarray:
+    """points (L, 2) -> (4,) x0, y0, x1, y1 of the finite points; NaN where there is none."""
+    finite = points[np.isfinite(points).all(-1)]
+    if len(finite) == 0:
+        return np.full(4, np.nan, np.float32)
+    return np.concatenate([finite.min(0), finite.max(0)]).astype(np.float32)
+
+
+def box_iou(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two boxes x0, y0, x1, y1."""
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
+    intersection = float(np.prod(np.maximum(high - low, 0)))
+    areas = [float(np.prod(np.maximum(box[2:] - box[:2], 0))) for box in (first, second)]
+    union = sum(areas) - intersection
+    return intersection / union if union > 0 else 0.0

@@ -1,0 +1,123 @@
+"""Landmark schemes: what the points are called, how they mirror, and what their errors are divided by.
+
+No other module knows how many landmarks a face has. `ibug68` is the 300-W markup; a scheme of one's own is a YAML file with the
+same fields (see `load_scheme`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SCHEMES_DIR = Path(__file__).parent / "schemes"
+
+
+@dataclass(frozen=True)
+class LandmarkScheme:
+    """A set of L named landmarks.
+
+    names: L names, unique.
+    mirror: (L,) int; landmark l of a mirrored face is landmark mirror[l] of the original.
+    components: component name -> landmark indices (STRRN, Spatial Relational Reasoning: five components).
+    edges: pairs of landmarks to draw as lines.
+    root: the landmark at the root of the dendrite (the nose in the paper).
+    normalisers: name -> two groups of landmarks; the distance of the groups' means divides an error. The methods' own distance
+        `d` is `normalisers["inter_pupil"]` where it exists, otherwise the first.
+    subsets: name -> landmark indices that are scored separately (51 and 49 points of 300-W).
+    """
+
+    name: str
+    names: tuple[str, ...]
+    mirror: tuple[int, ...]
+    components: Mapping[str, tuple[int, ...]]
+    edges: tuple[tuple[int, int], ...]
+    root: int
+    normalisers: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    subsets: Mapping[str, tuple[int, ...]]
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        if len(set(self.names)) != count:
+            raise ValueError(f"scheme {self.name!r}: landmark names repeat")
+        if sorted(self.mirror) != list(range(count)) or any(self.mirror[self.mirror[i]] != i for i in range(count)):
+            raise ValueError(f"scheme {self.name!r}: mirror is not an involution of 0..{count - 1}: {self.mirror}")
+        if not self.normalisers:
+            raise ValueError(f"scheme {self.name!r}: at least one normaliser is needed")
+        groups = [("root", (self.root,)), ("edges", tuple(i for edge in self.edges for i in edge))]
+        groups += [(f"components.{key}", value) for key, value in self.components.items()]
+        groups += [(f"subsets.{key}", value) for key, value in self.subsets.items()]
+        groups += [(f"normalisers.{key}", a + b) for key, (a, b) in self.normalisers.items()]
+        for where, indices in groups:
+            wrong = [i for i in indices if not 0 <= i < count]
+            if wrong:
+                raise ValueError(f"scheme {self.name!r}: {where} names landmarks {wrong}, but there are {count}")
+
+    @property
+    def num_landmarks(self) -> int:
+        return len(self.names)
+
+    @property
+    def method_normaliser(self) -> str:
+        """Name of the normaliser `d` that the methods use (METHODS: inter-pupil distance)."""
+        return "inter_pupil" if "inter_pupil" in self.normalisers else next(iter(self.normalisers))
+
+    def distance(self, points: np.ndarray, normaliser: str | None = None) -> np.ndarray:
+        """Normalising distance in the points' own unit: points (..., L, 2) -> (...). Default: the methods' `d`."""
+        name = normaliser or self.method_normaliser
+        if name not in self.normalisers:
+            raise ValueError(f"scheme {self.name!r} has no normaliser {name!r}; it has {sorted(self.normalisers)}")
+        first, second = self.normalisers[name]
+        difference = points[..., list(first), :].mean(-2) - points[..., list(second), :].mean(-2)
+        return np.hypot(difference[..., 0], difference[..., 1])
+
+
+def load_scheme(name_or_path: str | Path) -> LandmarkScheme:
+    """A scheme by name (a file of `core/schemes/`) or from the user's own YAML file.
+
+    Raises FileNotFoundError for an unknown name, ValueError for a file that does not describe a scheme.
+    """
+    import yaml  # not at import: the runtime reads its scheme from the model's metadata
+
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = SCHEMES_DIR / f"{name_or_path}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in SCHEMES_DIR.glob("*.yaml"))
+        raise FileNotFoundError(
+            f"no landmark scheme {str(name_or_path)!r}: give one of {known} or the path of a YAML file"
+        )
+    return scheme_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), origin=str(path))
+
+
+def scheme_from_dict(content: Mapping, origin: str = "scheme") -> LandmarkScheme:
+    """The scheme that a plain mapping describes (YAML file, ONNX metadata). Raises ValueError naming what is missing."""
+    fields = ("name", "names", "mirror", "components", "edges", "root", "normalisers", "subsets")
+    missing = [field for field in fields if field not in content]
+    unknown = [field for field in content if field not in fields]
+    if missing or unknown:
+        raise ValueError(f"{origin}: missing fields {missing}, unknown fields {unknown}; a scheme has {fields}")
+    return LandmarkScheme(
+        name=str(content["name"]),
+        names=tuple(map(str, content["names"])),
+        mirror=tuple(map(int, content["mirror"])),
+        components={key: tuple(map(int, value)) for key, value in content["components"].items()},
+        edges=tuple((int(a), int(b)) for a, b in content["edges"]),
+        root=int(content["root"]),
+        normalisers={key: (tuple(map(int, a)), tuple(map(int, b))) for key, (a, b) in content["normalisers"].items()},
+        subsets={key: tuple(map(int, value)) for key, value in content["subsets"].items()},
+    )
+
+
+def scheme_to_dict(scheme: LandmarkScheme) -> dict:
+    """The plain mapping that `scheme_from_dict` reads back (JSON-safe)."""
+    return {
+        "name": scheme.name,
+        "names": list(scheme.names),
+        "mirror": list(scheme.mirror),
+        "components": {key: list(value) for key, value in scheme.components.items()},
+        "edges": [list(edge) for edge in scheme.edges],
+        "root": scheme.root,
+        "normalisers": {key: [list(a), list(b)] for key, (a, b) in scheme.normalisers.items()},
+        "subsets": {key: list(value) for key, value in scheme.subsets.items()},
+    }

@@ -1,0 +1,1 @@
+"""From raw material to training samples: sources, crops, torch datasets, augmentation."""

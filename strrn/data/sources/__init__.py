@@ -1,0 +1,1 @@
+"""Where faces and videos come from, one small module each."""

@@ -1,0 +1,1 @@
+"""Predict to a file, score the file, draw the report."""

@@ -1,0 +1,1 @@
+"""The papers' algorithms as pure functions: losses, cycle check, selection, pseudo-label table."""

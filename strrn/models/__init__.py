@@ -1,0 +1,1 @@
+"""The networks: MDM, HGN (hourglass), the STRRN tracker, and their checkpoints."""

@@ -1,0 +1,1 @@
+"""Synthetic labelled faces from the CC0 MakeHuman mesh."""

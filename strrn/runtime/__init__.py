@@ -1,0 +1,1 @@
+"""The deployed tracker: onnxruntime sessions, the tracking loop, overlays. Imports only `core`."""

@@ -1,0 +1,17 @@
+"""Logging of a stage run: one line an event on stderr, errors of bad input without a traceback."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage's main function. Bad input (ValueError, OSError) ends with its message and exit status 1."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        logging.getLogger(__name__).debug("failed", exc_info=True)
+        sys.exit(f"error: {error}")
