@@ -84,9 +84,7 @@ def load_scheme(name_or_path: str | Path) -> LandmarkScheme:
         path = SCHEMES_DIR / f"{name_or_path}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in SCHEMES_DIR.glob("*.yaml"))
-        raise FileNotFoundError(
-            f"no landmark scheme {str(name_or_path)!r}: give one of {known} or the path of a YAML file"
-        )
+        raise FileNotFoundError(f"no landmark scheme {str(name_or_path)!r}: give one of {known} or the path of a YAML file")
     return scheme_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), origin=str(path))
 
 

@@ -106,9 +106,7 @@ def write_table(path: Path | str, columns: Mapping[str, Sequence | np.ndarray], 
         if pa.types.is_fixed_size_list(field.type):
             flat = np.asarray(values).reshape(len(values), -1) if len(values) else np.zeros((0, field.type.list_size))
             if flat.shape[1] != field.type.list_size:
-                raise ValueError(
-                    f"{path}: rows of {field.name} hold {flat.shape[1]} values, expected {field.type.list_size}"
-                )
+                raise ValueError(f"{path}: rows of {field.name} hold {flat.shape[1]} values, expected {field.type.list_size}")
             items = pa.array(flat.ravel(), type=field.type.value_type, from_pandas=False)
             arrays.append(pa.FixedSizeListArray.from_arrays(items, type=field.type))
         else:
@@ -135,9 +133,7 @@ def read_table(path: Path | str, schema: pa.Schema | None = None) -> dict[str, n
         if pa.types.is_fixed_size_list(field.type):
             values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), field.type.list_size)
             columns[field.name] = (
-                values.reshape(len(column), field.type.list_size // 2, 2)
-                if field.name.startswith("points_")
-                else values
+                values.reshape(len(column), field.type.list_size // 2, 2) if field.name.startswith("points_") else values
             )
         else:
             columns[field.name] = column.to_numpy(zero_copy_only=False)
