@@ -3,11 +3,11 @@
 Every function returns one value per frame (or per frame and landmark), so that the caller chooses whether to average over frames or
 over videos; `mean_over_frames` and `mean_over_videos` do both. Two kinds of missing values are kept apart:
 - nothing to compare with (no valid truth, no neighbouring frame): NaN, left out of every average;
-- nothing predicted where there is truth: an error of infinity. It is a failure in `ced`, `auc`, `failure_rate` and `percentile`, and
-  left out of means, which is why a mean error is always written beside the share of frames without a prediction.
+- nothing predicted where there is truth: an error of infinity. It is a failure in `ced`, `auc`, `failure_rate` and `percentile`,
+  and left out of means: therefore a mean error is always written beside the share of frames without a prediction.
 
-Points are (T, L, 2) in pixels of the frame, `valid` is (T, L) bool, a distance (T,) in pixels is what errors are divided by. No value
-is called just "nme": whoever stores it appends the normaliser (`nme_inter_ocular`). All results are fractions.
+Points are (T, L, 2) in pixels of the frame, `valid` is (T, L) bool, a distance (T,) in pixels is what errors are divided by. No
+value is called just "nme": whoever stores it appends the normaliser (`nme_inter_ocular`). All results are fractions.
 """
 
 from collections.abc import Sequence
@@ -122,8 +122,8 @@ def lag_sums(points: Array, truth: Array, distance: Array, valid: Array) -> tupl
     """Numerator and denominator of the lag E1 of one clip, to be pooled over clips by `lag_e1`.
 
     E1 = sum <e_t, u_t> / sum |u_t|^2 with e = points - truth and u_t = g_{t-1} - g_t, both divided by the distance so that a large
-    face weighs no more than a small one. The bias is removed: e and u have their mean over the clip taken off, per landmark and axis
-    (the slope of a regression with an intercept): a constant offset is no lag, and a track late by one frame has exactly 1.
+    face weighs no more than a small one. The bias is removed: e and u have their mean over the clip taken off, per landmark and
+    axis (the slope of a regression with an intercept): a constant offset is no lag, and a track late by one frame has exactly 1.
     """
     truth, residuals = _masked(truth, valid), _masked(points, valid) - _masked(truth, valid)
     if len(truth) < 3:
