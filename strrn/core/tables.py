@@ -78,6 +78,20 @@ def pseudo_labels_schema(num_landmarks: int) -> pa.Schema:
     )
 
 
+def detections_schema(num_landmarks: int) -> pa.Schema:
+    """Every detection that a round's mining made, with both cycle losses and, where the frame was dropped, the reason."""
+    return pa.schema(
+        [
+            ("track_id", pa.string()),
+            ("frame", pa.int32()),
+            ("points_crop", pa.list_(pa.float32(), num_landmarks * 2)),
+            ("l_det", pa.float32()),
+            ("l_tck", pa.float32()),
+            ("reason", pa.string()),
+        ]
+    )
+
+
 def predictions_schema(num_landmarks: int) -> pa.Schema:
     """What any system, ours or a peer, says of a clip. A frame without a face has state `lost` or `searching` and NaN points."""
     return pa.schema(
@@ -132,9 +146,7 @@ def read_table(path: Path | str, schema: pa.Schema | None = None) -> dict[str, n
         column = table.column(field.name).combine_chunks()
         if pa.types.is_fixed_size_list(field.type):
             values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), field.type.list_size)
-            columns[field.name] = (
-                values.reshape(len(column), field.type.list_size // 2, 2) if field.name.startswith("points_") else values
-            )
+            columns[field.name] = values.reshape(len(column), field.type.list_size // 2, 2) if field.name.startswith("points_") else values
         else:
             columns[field.name] = column.to_numpy(zero_copy_only=False)
     return columns

@@ -6,7 +6,7 @@ Unknown keys, wrong types and values out of range end in a ValueError that names
 from pathlib import Path
 from typing import TypeVar
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 PARAMS_FILE = Path("params.yaml")
@@ -19,27 +19,42 @@ def load_section(section: str, into: type[Section], path: Path = PARAMS_FILE) ->
     The dataclass has no defaults (a value has one home) and checks its ranges in `__post_init__` with ValueErrors.
     Raises ValueError for a missing section, a missing or unknown key, a wrong type or a value out of range.
     """
+    return merge_section(section, _node(section, path), into, path)
+
+
+def load_mapping(section: str, path: Path = PARAMS_FILE) -> dict:
+    """A section as a plain dictionary, for those whose keys are free (`rounds`)."""
+    mapping = OmegaConf.to_container(_node(section, path))
+    if not isinstance(mapping, dict):
+        raise ValueError(f"{path}: section {section!r} must be a mapping, found {mapping!r}")
+    return mapping
+
+
+def merge_section(section: str, node: DictConfig, into: type[Section], path: Path = PARAMS_FILE) -> Section:
+    """`node` as an instance of the dataclass `into`; `section` is its name in messages. Raises as `load_section`."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(into), node)
+        missing = OmegaConf.missing_keys(merged)
+        if missing:
+            raise ValueError(f"lacks {sorted(missing)}")
+        return OmegaConf.to_object(merged)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ValueError(f"{path}, section {section!r}: {str(error).splitlines()[0]}") from error
+
+
+def _node(section: str, path: Path) -> DictConfig:
     if not path.is_file():
         raise FileNotFoundError(f"{path.absolute()} not found: run the stages from the repository's root")
     params = OmegaConf.load(path)
     node = OmegaConf.select(params, section)
     if node is None:
         raise ValueError(f"{path}: section {section!r} is missing; it has {sorted(params)}")
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(into), node)
-        missing = OmegaConf.missing_keys(merged)
-        if missing:
-            raise ValueError(f"{path}: section {section!r} lacks {sorted(missing)}")
-        return OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        raise ValueError(f"{path}, section {section!r}: {str(error).splitlines()[0]}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}, section {section!r}: {error}") from error
+    return node
 
 
 def load_value(key: str, into: type[Section], path: Path = PARAMS_FILE) -> Section:
     """A single value (`seed`, `backbone`). Raises ValueError where it is missing or of another type."""
-    value = OmegaConf.select(OmegaConf.load(path), key)
+    value = _node(key, path)
     if not isinstance(value, into):
         raise ValueError(f"{path}: {key} must be a {into.__name__}, found {value!r}")
     return value

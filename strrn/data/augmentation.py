@@ -1,0 +1,115 @@
+"""Random views of a crop: similarity, mirror, light, blur, noise, and things in front of the face."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from strrn.core.landmarks import LandmarkScheme
+
+
+@dataclass(frozen=True)
+class AugmentationParameters:
+    """Standard deviations of the random similarity (rotation in degrees, scale as a logarithm, shift in crop sides), and strengths.
+
+    gain: standard deviation of the logarithm of brightness and contrast; blur, motion: largest radius in crop pixels; noise: largest
+    standard deviation in grey levels; low_resolution: smallest share of the resolution kept; occlusion: largest side in crop sides.
+    The effects below `flip` are each applied with probability `probability`.
+    """
+
+    rotation: float
+    scale: float
+    shift: float
+    flip: bool
+    probability: float
+    gain: float
+    blur: float
+    motion: int
+    noise: float
+    low_resolution: float
+    occlusion: float
+
+    def __post_init__(self) -> None:
+        for name in ("rotation", "scale", "shift", "gain", "blur", "motion", "noise", "occlusion"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        for name in ("probability", "low_resolution"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], found {getattr(self, name)}")
+
+
+def random_similarity(size: int, parameters: AugmentationParameters, random: np.random.Generator) -> np.ndarray:
+    """(2, 3) matrix of a random similarity about the middle of a crop of `size` pixels."""
+    angle = np.deg2rad(np.clip(random.normal(), -2.5, 2.5) * parameters.rotation)
+    scale = np.exp(np.clip(random.normal(), -2.5, 2.5) * parameters.scale)
+    shift = np.clip(random.normal(size=2), -2.5, 2.5) * parameters.shift * size
+    a, b = scale * np.cos(angle), scale * np.sin(angle)
+    middle = (size - 1) / 2
+    linear = np.array([[a, -b], [b, a]])
+    return np.column_stack([linear, middle + shift - linear @ (middle, middle)])
+
+
+def augment(
+    image: np.ndarray,
+    points: np.ndarray,
+    valid: np.ndarray,
+    scheme: LandmarkScheme,
+    parameters: AugmentationParameters,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A random view of image (S, S, 3) uint8 with points_crop (L, 2) and valid (L,); inputs stay unchanged."""
+    size = image.shape[0]
+    matrix = random_similarity(size, parameters, random)
+    if parameters.flip and random.random() < 0.5:
+        # Mirror first: x -> S - 1 - x, and every landmark becomes its partner.
+        mirror = np.array([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        matrix = matrix @ mirror
+        order = list(scheme.mirror)
+        points, valid = points[order], valid[order]
+    points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return photometric(image, parameters, random), points, valid.copy()
+
+
+def photometric(image: np.ndarray, parameters: AugmentationParameters, random: np.random.Generator) -> np.ndarray:
+    """Occlusion, blur, motion blur, loss of resolution, light and noise, in the order in which they happen to a photograph."""
+
+    def happens(strength: float) -> bool:
+        return random.random() < parameters.probability and strength > 0
+
+    size = image.shape[0]
+    if happens(parameters.occlusion):
+        width, height = (random.uniform(0.05, 1.0, 2) * parameters.occlusion * size).astype(int) + 1
+        x, y = (random.uniform(-0.1, 1.0, 2) * size).astype(int)
+        colour = random.integers(0, 256, 3)
+        image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] = colour
+    if happens(parameters.blur):
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, parameters.blur))
+    if happens(parameters.motion):
+        length = int(random.integers(2, parameters.motion + 1))
+        kernel = np.zeros((length, length), np.float32)
+        angle = random.uniform(0, np.pi)
+        middle, reach = (length - 1) / 2, np.array([np.cos(angle), np.sin(angle)]) * length / 2
+        ends = [tuple(round(float(v)) for v in middle + sign * reach) for sign in (-1, 1)]
+        cv2.line(kernel, *ends, 1.0)
+        image = cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1e-6))
+    if happens(1 - parameters.low_resolution):
+        small = max(8, int(size * random.uniform(parameters.low_resolution, 1.0)))
+        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+    if happens(parameters.gain):
+        contrast = np.exp(random.normal() * parameters.gain)
+        colour = np.exp(random.normal() * parameters.gain + random.normal(size=3) * parameters.gain / 4)
+        gamma = np.exp(random.normal() * parameters.gain)
+        levels = np.linspace(0, 1, 256)[:, None]
+        levels = ((levels**gamma) * colour - 0.5) * contrast + 0.5
+        table = np.clip(levels * 255, 0, 255).astype(np.uint8)
+        image = cv2.LUT(image, table[:, None, :])
+        if random.random() < 0.1:
+            image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
+    if happens(parameters.noise):
+        noise = np.zeros(image.shape, np.int16)
+        # OpenCV's own generator is fast; its seed comes from ours, so that a sample stays a function of its seed.
+        cv2.setRNGSeed(int(random.integers(0, 2**31 - 1)))
+        cv2.randn(noise, 0, random.uniform(1.0, max(1.0, parameters.noise)))
+        image = cv2.add(image, noise, dtype=cv2.CV_8U)
+    return image

@@ -1,0 +1,171 @@
+"""Torch datasets. A sample is a function of (seed, epoch, index) alone, so that workers and restarts change nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from strrn.core.geometry import CropTransform
+from strrn.core.landmarks import LandmarkScheme
+from strrn.core.tables import crops_schema, read_table, still_crops_schema
+from strrn.data.augmentation import AugmentationParameters, augment
+from strrn.data.motion import MotionParameters, synthetic_motion
+
+
+def decode_image(content: bytes) -> np.ndarray:
+    """Encoded image -> (H, W, 3) uint8 RGB. Raises ValueError where it is none."""
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"{len(content)} bytes are not a readable image")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+@dataclass(frozen=True)
+class LabelledCrops:
+    """N crops with points. images: encoded; points_crop (N, L, 2), NaN where not valid; valid (N, L)."""
+
+    images: Sequence[bytes]
+    points: np.ndarray
+    valid: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_still_crops(path: Path, num_landmarks: int) -> LabelledCrops:
+    """The still crops of one split. Raises ValueError where there are none."""
+    columns = read_table(path, still_crops_schema(num_landmarks))
+    if len(columns["image"]) == 0:
+        raise ValueError(f"{path} holds no crops: see data/crops/rejected.jsonl for why they were rejected")
+    return LabelledCrops(columns["image"], columns["points_crop"], columns["valid"].astype(bool))
+
+
+@dataclass(frozen=True)
+class Track:
+    """Crops of one face through a clip. frames (T,); images encoded; transforms: frame -> crop; repeats (T,) bool."""
+
+    track_id: str
+    clip_id: str
+    frames: np.ndarray
+    images: Sequence[bytes]
+    transforms: list[CropTransform]
+    repeats: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def load_track(path: Path, track_id: str, clip_id: str, size: int) -> Track:
+    columns = read_table(path, crops_schema())
+    transforms = [CropTransform(*map(float, row), size=size) for row in columns["transform"]]
+    return Track(track_id, clip_id, columns["frame"], columns["image"], transforms, columns["repeats"].astype(bool))
+
+
+class StillDataset(Dataset):
+    """Augmented labelled crops: image (3, S, S) uint8, points_crop (L, 2), valid (L,), and with `motion` a start shape (L, 2).
+
+    `key` is (epoch, index); without augmentation the epoch does not matter.
+    """
+
+    def __init__(
+        self,
+        crops: LabelledCrops,
+        scheme: LandmarkScheme,
+        seed: int,
+        augmentation: AugmentationParameters | None,
+        motion: MotionParameters | None,
+    ) -> None:
+        self.crops, self.scheme, self.seed = crops, scheme, seed
+        self.augmentation, self.motion = augmentation, motion
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = key
+        random = np.random.default_rng((self.seed, epoch, index))
+        image = decode_image(self.crops.images[index])
+        points, valid = self.crops.points[index], self.crops.valid[index]
+        if self.augmentation is not None:
+            image, points, valid = augment(image, points, valid, self.scheme, self.augmentation, random)
+        sample = {"images": torch.from_numpy(image), "points": torch.tensor(points), "valid": torch.tensor(valid)}
+        if self.motion is not None:
+            sample["start"] = torch.from_numpy(synthetic_motion(points, self.scheme, self.motion, random))
+            sample["again"] = torch.from_numpy(synthetic_motion(points, self.scheme, self.motion, random))
+        return sample
+
+
+class PairDataset(Dataset):
+    """Consecutive frames of unlabelled tracks with their detections, for eq. 6.
+
+    images_before, images: crops of frames t-1 and t; before, after: detections p^{t-1}, p^t in the crop of frame t-1 (`before`) and in the
+    crop of frame t (`after`); before_here: p^{t-1} in the crop of frame t; `matrix` (2, 3) takes the crop of t to the crop of t-1.
+    """
+
+    def __init__(self, tracks: Sequence[Track], detections: Sequence[np.ndarray], pairs: np.ndarray) -> None:
+        self.tracks, self.detections, self.pairs = tracks, detections, pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        _, index = key
+        number, row = self.pairs[index]
+        track, points = self.tracks[number], self.detections[number]
+        before, after = points[row - 1], points[row]
+        transform_before, transform = track.transforms[row - 1], track.transforms[row]
+        corners = np.array([[0, 0], [1, 0], [0, 1]], np.float32) * 100
+        images_of = transform_before.to_crop(transform.to_frame(corners))
+        linear = np.column_stack([images_of[1] - images_of[0], images_of[2] - images_of[0]]) / 100
+        return {
+            "images_before": torch.from_numpy(decode_image(track.images[row - 1])),
+            "images": torch.from_numpy(decode_image(track.images[row])),
+            "before": torch.from_numpy(before.astype(np.float32)),
+            "after": torch.from_numpy(after.astype(np.float32)),
+            "before_here": torch.from_numpy(transform.to_crop(transform_before.to_frame(before))),
+            "matrix": torch.from_numpy(np.column_stack([linear, images_of[0]]).astype(np.float32)),
+        }
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) keys: every index once an epoch, in an order that seed and epoch decide."""
+
+    def __init__(self, length: int, batch_size: int, seed: int, num_batches: int | None = None) -> None:
+        self.length, self.batch_size, self.seed = length, min(batch_size, length), seed
+        self.num_batches = num_batches or max(1, length // self.batch_size)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        needed = self.num_batches * self.batch_size
+        rounds = -(-needed // self.length)
+        order = np.concatenate([random.permutation(self.length) for _ in range(rounds)])[:needed]
+        repeat = np.arange(needed) // self.length
+        for batch in range(self.num_batches):
+            span = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            # A repeated index within one epoch is another view of the sample.
+            yield [(self.epoch * rounds + int(r), int(i)) for r, i in zip(repeat[span], order[span], strict=True)]
+
+
+def batches(dataset: Dataset, batch_size: int, seed: int, workers: int, num_batches: int | None = None) -> DataLoader:
+    """A loader that yields every sample once an epoch (or `num_batches` batches); set the epoch by `loader.batch_sampler.epoch`."""
+    sampler = EpochSampler(len(dataset), batch_size, seed, num_batches)
+    return DataLoader(dataset, batch_sampler=sampler, num_workers=workers, worker_init_fn=_one_thread, persistent_workers=workers > 0)
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255

@@ -1,0 +1,62 @@
+"""MDM, the Mnemonic Descent Method (Trigeorgis et al., CVPR 2016): a recurrent cascade over patches around the current shape."""
+
+import torch
+from torch import Tensor, nn
+
+from strrn.core.landmarks import LandmarkScheme
+from strrn.models.detection import Detection
+from strrn.models.patches import Confidence, PatchEncoder, PatchSampler
+
+
+class MDM(nn.Module):
+    """Starts from the reference shape and adds a displacement in each of `num_steps` recurrent steps.
+
+    Paper: patches 30 x 30, two convolutions of 32 filters, hidden state 512, four steps; the state is tanh(W [features, state]).
+    Here: the features of a patch are narrowed before they are concatenated (see PatchEncoder), and each step's displacement is in units
+    of the reference shape's `d`.
+    """
+
+    def __init__(
+        self,
+        scheme: LandmarkScheme,
+        reference_shape: Tensor,
+        *,
+        num_steps: int,
+        hidden_size: int,
+        patch_size: int,
+        patch_stride: int,
+        patch_channels: tuple[int, int],
+        patch_feature_size: int,
+    ) -> None:
+        super().__init__()
+        count = scheme.num_landmarks
+        self.num_steps = num_steps
+        self.register_buffer("reference_shape", reference_shape.float())
+        self.unit = float(scheme.distance(reference_shape.numpy()))
+        self.sampler = PatchSampler(count, patch_size, patch_stride)
+        self.encoder = PatchEncoder(count, self.sampler.num_samples, patch_channels, patch_feature_size)
+        self.hidden_size = hidden_size
+        self.recurrent = nn.Linear(count * patch_feature_size + hidden_size, hidden_size)
+        self.displacement = nn.Linear(hidden_size, count * 2)
+        nn.init.zeros_(self.displacement.bias)
+        nn.init.normal_(self.displacement.weight, std=1e-3)
+        self.confidence = Confidence(hidden_size, count)
+
+    def detect(self, images: Tensor) -> Detection:
+        """images (B, 3, H, W) in [0, 1] -> the points after every step and the log scale of the last one's error."""
+        batch = images.shape[0]
+        reduced = self.sampler.reduce(images)
+        points = self.reference_shape.expand(batch, -1, -1)
+        state = images.new_zeros(batch, self.hidden_size)
+        steps = []
+        for _ in range(self.num_steps):
+            features = self.encoder(self.sampler(reduced, points)).flatten(1)
+            state = torch.tanh(self.recurrent(torch.cat([features, state], 1)))
+            points = points.detach() + self.unit * self.displacement(state).reshape(points.shape)
+            steps.append(points)
+        return Detection(steps=steps, log_scale=self.confidence(state.detach()), heatmaps=[])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
+        detection = self.detect(images)
+        return detection.points, Confidence.probability(detection.log_scale)

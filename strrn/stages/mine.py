@@ -1,0 +1,35 @@
+"""Stage `mine`: Algorithm 1 on the unlabelled tracks, with the models of the round that this one starts from."""
+
+import argparse
+
+from strrn.models import checkpoint
+from strrn.stages import logs
+from strrn.stages.rounds import load_round
+from strrn.stages.setting import MODELS, PSEUDO, load_setting, unlabelled_tracks
+from strrn.training.mining import mine
+from strrn.training.pretrain import start_run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--round", required=True)
+    name = parser.parse_args().round
+    this = load_round(name)
+    setting = load_setting()
+    start_run(setting.seed, this.mine.threads)
+    paths = [MODELS / this.start / f"{role}.safetensors" for role in ("detector", "tracker")]
+    detector, tracker = (checkpoint.load(path)[0] for path in paths)
+    mine(
+        detector,
+        tracker,
+        unlabelled_tracks(setting.reference.size),
+        setting.scheme,
+        this.mine,
+        round_name=name,
+        hashes=(checkpoint.file_hash(paths[0]), checkpoint.file_hash(paths[1])),
+        out=PSEUDO / name,
+    )
+
+
+if __name__ == "__main__":
+    logs.run(main)

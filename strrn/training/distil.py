@@ -1,0 +1,147 @@
+"""One round of distillation (STRRN, Training Procedure): Train(Detector, D_det + S) and Train(STRRN, D_tck)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
+from strrn.data.datasets import LabelledCrops, PairDataset, StillDataset, Track, batches, load_still_crops
+from strrn.models import checkpoint
+from strrn.training.detector import Normaliser, detector_step
+from strrn.training.loop import LoopParameters, train
+from strrn.training.pretrain import Setting, start_run, validation
+from strrn.training.tracker import ensemble_step
+
+
+class TrackerData(Enum):
+    """What labels teach the tracker in a round. d_tck: the paper. d_tck_and_s: the labelled stills with synthetic motion stay in."""
+
+    d_tck = "d_tck"
+    d_tck_and_s = "d_tck_and_s"
+
+
+@dataclass(frozen=True)
+class DistilParameters:
+    """num_batches: of an epoch; pseudo_share: part of a batch that pseudo-labels fill; lambda_det: lambda of eq. 6 (paper: 0.4);
+    unlabelled_weight: of eq. 6 beside the labelled loss; pair_batch_size: pairs of unlabelled frames in a step."""
+
+    num_batches: int
+    pseudo_share: float
+    tracker_data: TrackerData
+    lambda_det: float
+    unlabelled_weight: float
+    pair_batch_size: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.pseudo_share < 1:
+            raise ValueError(f"pseudo_share must lie in (0, 1), found {self.pseudo_share}")
+        if self.lambda_det < 0 or self.unlabelled_weight < 0:
+            raise ValueError("lambda_det and unlabelled_weight must not be negative")
+        if self.num_batches < 1 or self.pair_batch_size < 1:
+            raise ValueError("num_batches and pair_batch_size must be at least 1")
+
+
+def pseudo_labelled_crops(labels: Path, tracks: list[Track], teaches: str, num_landmarks: int) -> LabelledCrops:
+    """D_det (teaches = detector) or D_tck (tracker) as labelled crops; the mask becomes `valid`. May be empty."""
+    columns = read_table(labels, pseudo_labels_schema(num_landmarks))
+    rows = np.flatnonzero(columns["teaches"] == teaches)
+    images = {(track.track_id, int(frame)): image for track in tracks for frame, image in zip(track.frames, track.images, strict=True)}
+    points = np.where(columns["mask"][rows][..., None], columns["points_crop"][rows], np.nan).astype(np.float32)
+    keys = [(columns["clip_id"][row], int(columns["frame"][row])) for row in rows]
+    missing = [key for key in keys if key not in images]
+    if missing:
+        raise ValueError(f"{labels}: {len(missing)} pseudo-labels have no crop, the first is {missing[0]}: mine the round again")
+    return LabelledCrops([images[key] for key in keys], points, columns["mask"][rows].astype(bool))
+
+
+def kept_pairs(detections: Path, tracks: list[Track], num_landmarks: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """(detections (T, L, 2) of every track, rows (P, 2) of (track number, row of frame t) whose frame t passed the check)."""
+    columns = read_table(detections, detections_schema(num_landmarks))
+    points, pairs = [], []
+    for number, track in enumerate(tracks):
+        rows = np.flatnonzero(columns["track_id"] == track.track_id)
+        points.append(columns["points_crop"][rows])
+        pairs += [(number, t) for t in range(1, len(rows)) if columns["reason"][rows[t]] == ""]
+    return points, np.array(pairs, int).reshape(-1, 2)
+
+
+def concatenated(loaders: dict[str, DataLoader], epoch: int) -> Iterator[dict[str, Tensor]]:
+    """Batches of several loaders side by side: those with equal keys are concatenated, a loader called `pair` keeps its own keys."""
+    for loader in loaders.values():
+        loader.batch_sampler.epoch = epoch
+    for parts in zip(*loaders.values(), strict=True):
+        merged: dict[str, Tensor] = {}
+        for name, part in zip(loaders, parts, strict=True):
+            for key, value in part.items():
+                key = f"pair_{key}" if name == "pair" else key
+                merged[key] = torch.cat([merged[key], value]) if key in merged else value
+        yield merged
+
+
+def distil(
+    setting: Setting,
+    start: Path,
+    crops: Path,
+    tracks: list[Track],
+    pseudo: Path,
+    parameters: DistilParameters,
+    loop: LoopParameters,
+    round_name: str,
+    out: Path,
+) -> None:
+    """Train the model at `start` further on this round's pseudo-labels (folder `pseudo`) and write it to `out`.
+
+    Which of the two models it is, its header says. Raises ValueError where a tracker should learn from D_tck alone and that is empty.
+    """
+    start_run(setting.seed, loop.threads)
+    model, header = checkpoint.load(start)
+    is_tracker = header["architecture"] == "strrn"
+    role = "tracker" if is_tracker else "detector"
+    count = setting.scheme.num_landmarks
+    labels = pseudo / "labels.parquet"
+    pseudo_crops = pseudo_labelled_crops(labels, tracks, role, count)
+    motion = setting.motion if is_tracker else None
+    stills_only = len(pseudo_crops) == 0
+    pseudo_only = is_tracker and parameters.tracker_data is TrackerData.d_tck
+    if stills_only and pseudo_only:
+        raise ValueError(f"{labels} has nothing that teaches the tracker: set distil.tracker_data to d_tck_and_s, or raise the threshold")
+
+    share = 0.0 if stills_only else 1.0 if pseudo_only else parameters.pseudo_share
+    pseudo_size = round(loop.batch_size * share)
+    loaders: dict[str, DataLoader] = {}
+    if pseudo_size < loop.batch_size:
+        stills = load_still_crops(crops / "stills_train.parquet", count)
+        dataset = StillDataset(stills, setting.scheme, setting.seed, setting.augmentation, motion)
+        loaders["stills"] = batches(dataset, loop.batch_size - pseudo_size, setting.seed, loop.workers, parameters.num_batches)
+    if pseudo_size:
+        dataset = StillDataset(pseudo_crops, setting.scheme, setting.seed + 1, setting.augmentation, motion)
+        # A small set of pseudo-labels must not shrink the batch: `batches` repeats its samples as other views.
+        loaders["pseudo"] = batches(dataset, pseudo_size, setting.seed + 1, loop.workers, parameters.num_batches)
+    if is_tracker and parameters.unlabelled_weight > 0:
+        points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count)
+        if len(pairs):
+            dataset = PairDataset(tracks, points, pairs)
+            loaders["pair"] = batches(dataset, parameters.pair_batch_size, setting.seed + 2, loop.workers, parameters.num_batches)
+
+    reference_distance = setting.reference.distance
+    if is_tracker:
+        step = ensemble_step(reference_distance, parameters.lambda_det, parameters.unlabelled_weight)
+    else:
+        step = detector_step(Normaliser(setting.scheme), reference_distance)
+    history = train(
+        model,
+        lambda epoch: concatenated(loaders, epoch),
+        step,
+        validation(setting, crops, is_tracker),
+        loop,
+        f"distil {round_name} {role}",
+    )
+    hashes = {"labels": checkpoint.file_hash(labels), "start": checkpoint.file_hash(start)}
+    checkpoint.save(out, model, {**header, "round": round_name, "data_hashes": hashes})
+    history.write(out.with_suffix(".log.csv"))

@@ -1,0 +1,134 @@
+"""The one training loop. A method is a step function that returns its loss terms by name; the loop sums, logs and stops."""
+
+import csv
+import io
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from strrn.core.files import write_text
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoopParameters:
+    """batch_size; learning_rate of Adam, divided by `drop` when the validation error has not fallen by a share `tolerance` for `patience`
+    epochs; after `num_drops` such drops training ends (or at `max_epochs`); weights of the best epoch are kept. average: decay per step of
+    the exponential average of the weights that is validated and kept (0: off). workers: loader processes; threads: of torch."""
+
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    max_epochs: int
+    patience: int
+    tolerance: float
+    drop: float
+    num_drops: int
+    average: float
+    workers: int
+    threads: int
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "max_epochs", "patience", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.learning_rate <= 0 or self.drop <= 1:
+            raise ValueError(f"learning_rate must be positive and drop above 1, found {self.learning_rate} and {self.drop}")
+        if not 0 <= self.average < 1 or self.num_drops < 0 or self.workers < 0 or self.weight_decay < 0 or not 0 <= self.tolerance < 1:
+            raise ValueError("average and tolerance lie in [0, 1); num_drops, workers and weight_decay are not negative")
+
+
+@dataclass
+class History:
+    """What a run logged: rows (epoch, name, value)."""
+
+    rows: list[tuple[int, str, float]]
+
+    def write(self, path: Path) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["epoch", "name", "value"])
+        writer.writerows((epoch, name, f"{value:.6g}") for epoch, name, value in self.rows)
+        write_text(path, text.getvalue())
+
+
+def train(
+    model: nn.Module,
+    epoch_batches: Callable[[int], Iterable[dict[str, Tensor]]],
+    step: Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]],
+    validate: Callable[[nn.Module], float],
+    parameters: LoopParameters,
+    what: str,
+) -> History:
+    """Minimise the sum of step's terms until the validation error stops falling; `model` ends with the best weights, in eval mode.
+
+    Raises FloatingPointError where a loss is not finite, with the terms.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay)
+    averaged = torch.optim.swa_utils.AveragedModel(
+        model,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(parameters.average),
+        use_buffers=False,
+    )
+    history = History([])
+    best, best_state, waited, drops = math.inf, None, 0, 0
+    for epoch in range(parameters.max_epochs):
+        model.train()
+        sums: dict[str, float] = {}
+        count = samples = 0
+        started = time.monotonic()
+        for batch in epoch_batches(epoch):
+            terms = step(model, batch)
+            loss = sum(terms.values())
+            if not torch.isfinite(loss):
+                values = {name: float(value) for name, value in terms.items()}
+                raise FloatingPointError(f"{what}: loss is not finite in epoch {epoch}, step {count}: {values}")
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            if parameters.average:
+                averaged.update_parameters(model)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+            count += 1
+            samples += len(next(iter(batch.values())))
+        if parameters.average:
+            _copy_buffers(model, averaged.module)
+        candidate = averaged.module if parameters.average else model
+        candidate.eval()
+        with torch.no_grad():
+            error = validate(candidate)
+        rate = samples / (time.monotonic() - started)
+        history.rows += [(epoch, name, value / count) for name, value in sums.items()]
+        history.rows += [(epoch, "validation_error", error), (epoch, "learning_rate", optimiser.param_groups[0]["lr"])]
+        terms_text = ", ".join(f"{name} {value / count:.4f}" for name, value in sums.items())
+        log.info("%s: epoch %d, validation error %.4f, %s (%.0f samples/s)", what, epoch, error, terms_text, rate)
+        waited = 0 if error < best * (1 - parameters.tolerance) else waited + 1
+        if error < best:
+            best, best_state = error, {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
+        if waited >= parameters.patience:
+            if drops == parameters.num_drops:
+                break
+            drops, waited = drops + 1, 0
+            for group in optimiser.param_groups:
+                group["lr"] /= parameters.drop
+    if best_state is None:
+        raise FloatingPointError(f"{what}: the validation error was never finite")
+    model.load_state_dict(best_state)
+    model.eval()
+    log.info("%s: best validation error %.4f after %d epochs", what, best, epoch + 1)
+    return history
+
+
+def _copy_buffers(source: nn.Module, target: nn.Module) -> None:
+    """The running statistics of batch norm follow the model; only weights are averaged."""
+    for buffer, copy in zip(source.buffers(), target.buffers(), strict=True):
+        copy.copy_(buffer)

@@ -1,0 +1,216 @@
+"""Runs a pair of models over unlabelled tracks and applies Algorithm 1: detections, cycle losses, pseudo-labels."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from strrn.core.files import write_json
+from strrn.core.landmarks import LandmarkScheme
+from strrn.core.progress import progress
+from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
+from strrn.data.datasets import Track, decode_image, to_float
+from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
+
+log = logging.getLogger(__name__)
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class MineParameters:
+    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; threads: of torch."""
+
+    threshold: float
+    threshold_kind: ThresholdKind
+    selection: Selection
+    gate: Gate
+    min_landmarks: float
+    threads: int
+
+    def __post_init__(self) -> None:
+        if self.threshold <= 0:
+            raise ValueError(f"threshold must be positive, found {self.threshold}")
+        if self.threads < 1:
+            raise ValueError(f"threads must be at least 1, found {self.threads}")
+        if not 0 < self.min_landmarks <= 1:
+            raise ValueError(f"min_landmarks must lie in (0, 1], found {self.min_landmarks}")
+
+
+@dataclass(frozen=True)
+class TrackPaths:
+    """Points of a track of T frames, (T, L, 2) each, in the crop of their frame. Row t of `tracked` starts from the detection of t - 1;
+    row t of `back_from_detection` and `back_from_track` lies in the crop of t - 1. Row 0 of these three is NaN."""
+
+    detected: np.ndarray
+    tracked: np.ndarray
+    back_from_detection: np.ndarray
+    back_from_track: np.ndarray
+
+
+def run_track(detector: nn.Module, tracker: nn.Module, track: Track) -> TrackPaths:
+    """Detect in every frame and step forward and backward between neighbours (Algorithm 1, lines 3 to 10)."""
+    reduced, detected = [], []
+    with torch.no_grad():
+        for start in range(0, len(track), BATCH):
+            images = torch.from_numpy(np.stack([decode_image(content) for content in track.images[start : start + BATCH]]))
+            images = to_float(images)
+            detected.append(detector(images)[0].numpy())
+            reduced.append(tracker.reduce(images))
+        detections, pixels = np.concatenate(detected), torch.cat(reduced)
+
+        def to_next(points: np.ndarray) -> np.ndarray:
+            """Row t - 1, in its own crop, to the crop of row t."""
+            pairs = zip(points[:-1], track.transforms[:-1], track.transforms[1:], strict=True)
+            return np.stack([after.to_crop(before.to_frame(p)) for p, before, after in pairs])
+
+        def to_previous(points: np.ndarray) -> np.ndarray:
+            """Row t to the crop of row t - 1."""
+            pairs = zip(points, track.transforms[:-1], track.transforms[1:], strict=True)
+            return np.stack([before.to_crop(after.to_frame(p)) for p, before, after in pairs])
+
+        def step(images: torch.Tensor, starts: np.ndarray) -> np.ndarray:
+            chunks = zip(images.split(BATCH), torch.from_numpy(starts).split(BATCH), strict=True)
+            return np.concatenate([tracker.step(i, s).numpy() for i, s in chunks])
+
+        forward = step(pixels[1:], to_next(detections))
+        back_from_detection = step(pixels[:-1], to_previous(detections[1:]))
+        back_from_track = step(pixels[:-1], to_previous(forward))
+    gap = np.full((1, *detections.shape[1:]), np.nan, np.float32)
+    return TrackPaths(detections, *(np.concatenate([gap, x]) for x in (forward, back_from_detection, back_from_track)))
+
+
+def mine(
+    detector: nn.Module,
+    tracker: nn.Module,
+    tracks: Sequence[Track],
+    scheme: LandmarkScheme,
+    parameters: MineParameters,
+    *,
+    round_name: str,
+    hashes: tuple[str, str],
+    out: Path,
+) -> None:
+    """Write labels.parquet (D_det and D_tck), detections.parquet (every detection and both losses) and summary.json into `out`.
+
+    hashes: of the detector's and the tracker's file. Raises ValueError where not one frame is kept, naming the losses' distribution.
+    """
+    usable = [track for track in tracks if len(track) >= 2]
+    if not usable:
+        raise ValueError(f"round {round_name}: no unlabelled track of two frames or more; see data/crops/rejected.jsonl")
+    paths = [run_track(detector, tracker, track) for track in progress(usable, f"mine {round_name}")]
+    starts = [p.detected[:-1] for p in paths]
+    losses = cycle_losses(
+        np.concatenate(starts),
+        np.concatenate([p.back_from_detection[1:] for p in paths]),
+        np.concatenate([p.back_from_track[1:] for p in paths]),
+        np.concatenate([scheme.distance(s) for s in starts]),
+    )
+    # A pair across a gap in the track is no pair of consecutive frames.
+    consecutive = np.concatenate([np.diff(track.frames) == 1 for track in usable])
+    repeats = np.concatenate([track.repeats[1:] for track in usable])
+    chosen = select(
+        losses,
+        repeats | ~consecutive,
+        threshold=parameters.threshold,
+        threshold_kind=parameters.threshold_kind,
+        selection=parameters.selection,
+        gate=parameters.gate,
+        min_landmarks=parameters.min_landmarks,
+    )
+    chosen.reasons[~consecutive] = "follows a gap in the track"
+    summary = summarise(losses, chosen, usable, round_name)
+    if not chosen.kept.any():
+        write_json(out / "summary.json", summary)
+        quantiles = {name: summary["quantiles"][name] for name in ("l_det", "l_tck")}
+        raise ValueError(
+            f"round {round_name}: threshold {parameters.threshold} keeps none of {len(chosen.kept)} frames. "
+            f"Distribution of the losses: {quantiles}. "
+            f"Raise rounds.{round_name}.threshold in params.yaml, or set its threshold_kind to quantile"
+        )
+    tracked = np.concatenate([p.tracked[1:] for p in paths])
+    detected = np.concatenate([p.detected[1:] for p in paths])
+    track_ids = np.concatenate([np.full(len(track) - 1, track.track_id, object) for track in usable])
+    frames = np.concatenate([track.frames[1:] for track in usable])
+    rows = [(i, "detector", tracked[i]) for i in np.flatnonzero(chosen.teaches_detector)]
+    rows += [(i, "tracker", detected[i]) for i in np.flatnonzero(chosen.teaches_tracker)]
+    rows.sort(key=lambda row: (row[0], row[1]))
+    index = np.array([row[0] for row in rows], int)
+    count = scheme.num_landmarks
+    write_table(
+        out / "labels.parquet",
+        {
+            "clip_id": track_ids[index],
+            "frame": frames[index],
+            "teaches": [row[1] for row in rows],
+            "points_crop": np.stack([row[2] for row in rows]) if rows else np.zeros((0, count, 2)),
+            "mask": chosen.mask[index],
+            "l_det": losses.l_det[index],
+            "l_tck": losses.l_tck[index],
+            "round": [round_name] * len(rows),
+            "detector_hash": [hashes[0]] * len(rows),
+            "tracker_hash": [hashes[1]] * len(rows),
+            "schema_version": [SCHEMA_VERSION] * len(rows),
+        },
+        pseudo_labels_schema(count),
+    )
+    first = np.cumsum([0] + [len(track) - 1 for track in usable])
+    columns: dict[str, list] = {name: [] for name in detections_schema(count).names}
+    for number, (track, path) in enumerate(zip(usable, paths, strict=True)):
+        span = slice(first[number], first[number + 1])
+        columns["track_id"].append(np.full(len(track), track.track_id, object))
+        columns["frame"].append(track.frames)
+        columns["points_crop"].append(path.detected)
+        columns["l_det"].append(np.concatenate([[np.nan], losses.l_det[span]]))
+        columns["l_tck"].append(np.concatenate([[np.nan], losses.l_tck[span]]))
+        columns["reason"].append(np.concatenate([["first frame of the track"], chosen.reasons[span]]).astype(object))
+    write_table(out / "detections.parquet", {k: np.concatenate(v) for k, v in columns.items()}, detections_schema(count))
+    write_json(out / "summary.json", summary)
+    log.info(
+        "round %s: %d of %d frames kept (threshold %.4f), %d teach the detector, %d the tracker",
+        round_name,
+        summary["kept"],
+        summary["frames_seen"],
+        chosen.threshold,
+        summary["teaches"]["detector"],
+        summary["teaches"]["tracker"],
+    )
+
+
+def summarise(losses: CycleLosses, chosen: Selected, tracks: Sequence[Track], round_name: str) -> dict:
+    """The JSON summary of a round: frames seen and kept, dropped by reason, quantiles of both losses, per track."""
+    points = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+    def dropped(span: slice) -> dict[str, int]:
+        names, counts = np.unique([r for r in chosen.reasons[span] if r], return_counts=True)
+        return {str(n): int(c) for n, c in zip(names, counts, strict=True)}
+
+    first = np.cumsum([0] + [len(track) - 1 for track in tracks])
+    spans = [slice(a, b) for a, b in itertools.pairwise(first)]
+    everything = slice(0, int(first[-1]))
+    return {
+        "round": round_name,
+        "threshold": chosen.threshold,
+        "frames_seen": int(first[-1]),
+        "kept": int(chosen.kept.sum()),
+        "dropped": dropped(everything),
+        "teaches": {"detector": int(chosen.teaches_detector.sum()), "tracker": int(chosen.teaches_tracker.sum())},
+        "quantiles": {
+            name: {f"{q:.2f}": round(float(np.quantile(values, q)), 6) for q in points}
+            for name, values in (("l_det", losses.l_det), ("l_tck", losses.l_tck))
+        },
+        "per_clip": {
+            track.track_id: {
+                "frames_seen": len(track) - 1,
+                "kept": int(chosen.kept[span].sum()),
+                "dropped": dropped(span),
+                "median_l_det": round(float(np.median(losses.l_det[span])), 6),
+                "median_l_tck": round(float(np.median(losses.l_tck[span])), 6),
+            }
+            for track, span in zip(tracks, spans, strict=True)
+        },
+    }

@@ -1,0 +1,82 @@
+"""Round r0: a detector and a tracker trained on labelled crops alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
+from strrn.data.augmentation import AugmentationParameters
+from strrn.data.datasets import StillDataset, batches, load_still_crops
+from strrn.data.motion import MotionParameters
+from strrn.models import checkpoint
+from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
+from strrn.training.loop import LoopParameters, train
+from strrn.training.reference import Reference
+from strrn.training.tracker import supervised_step, tracker_error
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every training run of an experiment shares."""
+
+    scheme: LandmarkScheme
+    reference: Reference
+    augmentation: AugmentationParameters
+    motion: MotionParameters
+    seed: int
+
+    def header(self, architecture: str, parameters: dict, round_name: str, data_hashes: dict[str, str]) -> dict:
+        return {
+            "architecture": architecture,
+            "parameters": parameters,
+            "scheme": scheme_to_dict(self.scheme),
+            "reference_shape": self.reference.shape.tolist(),
+            "face_template": self.reference.face_template.tolist(),
+            "size": self.reference.size,
+            "round": round_name,
+            "data_hashes": data_hashes,
+        }
+
+
+def start_run(seed: int, threads: int) -> None:
+    """Make torch repeatable: the same seed and number of threads give the same weights."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, out: Path) -> None:
+    """Train the network that the header describes on `crops`/stills_train.parquet and write it to `out`, with a log beside it."""
+    start_run(setting.seed, loop.threads)
+    model = checkpoint.build(header)
+    what = f"pretrain {header['architecture']}"
+    is_tracker = header["architecture"] == "strrn"
+    motion = setting.motion if is_tracker else None
+    count = setting.scheme.num_landmarks
+    dataset = StillDataset(
+        load_still_crops(crops / "stills_train.parquet", count), setting.scheme, setting.seed, setting.augmentation, motion
+    )
+    loader = batches(dataset, loop.batch_size, setting.seed, loop.workers)
+
+    def epoch_batches(epoch: int) -> DataLoader:
+        loader.batch_sampler.epoch = epoch
+        return loader
+
+    step = (
+        supervised_step(setting.reference.distance) if is_tracker else detector_step(Normaliser(setting.scheme), setting.reference.distance)
+    )
+    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker), loop, what)
+    checkpoint.save(out, model, header)
+    history.write(out.with_suffix(".log.csv"))
+
+
+def validation(setting: Setting, crops: Path, is_tracker: bool) -> Callable[[nn.Module], float]:
+    """The validation error on fixed views of stills_val.parquet."""
+    held_out = load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks)
+    loader = validation_loader(held_out, setting.scheme, 0, setting.augmentation, setting.motion if is_tracker else None)
+    normalise = Normaliser(setting.scheme)
+    return tracker_error(loader, normalise) if is_tracker else detector_error(loader, normalise)
