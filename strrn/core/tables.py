@@ -32,6 +32,12 @@ def stills_schema(num_landmarks: int) -> pa.Schema:
     )
 
 
+def still_crops_schema(num_landmarks: int) -> pa.Schema:
+    """Labelled crops: `stills_schema` with the image cropped and the points in crop pixels."""
+    fields = [field if field.name != "points_frame" else field.with_name("points_crop") for field in stills_schema(num_landmarks)]
+    return pa.schema(fields)
+
+
 def truth_schema(num_landmarks: int) -> pa.Schema:
     """Truth of a clip, one row a frame. visible: neither self-occluded nor behind an occluder."""
     return pa.schema(
