@@ -1,0 +1,201 @@
+"""Runs a round's pair of models over test clips: two systems, tracking by detection and STRRN, both inside the deployed tracking loop.
+
+Clips are mapped over processes; each is a pure function of the clip, the models and the parameters, so the number of processes changes
+nothing. The cycle error of real clips needs the pixels, so it is measured here, where they are.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from strrn.core.geometry import fit_similarity
+from strrn.core.landmarks import LandmarkScheme
+from strrn.core.progress import progress
+from strrn.core.tables import predictions_schema, write_table
+from strrn.core.video import read_frames
+from strrn.evaluation.clips import EvaluationClip
+from strrn.runtime.loop import Detect, FaceTracker, FindFaces, Track
+from strrn.runtime.parameters import Mode, RuntimeParameters
+
+SYSTEMS = {"detector": Mode.detector, "tracker": Mode.tracker}
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a tracking loop is built from; see `strrn.runtime.loop.FaceTracker`."""
+
+    detect: Detect
+    track: Track
+    find_faces: FindFaces
+    scheme: LandmarkScheme
+    reference_shape: np.ndarray
+    face_template: np.ndarray
+    size: int
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """One system on one clip of T frames. points_frame (T, L, 2) and confidence (T, L): NaN without a face; state: T names; box (T, 4);
+    cycle_error (T,): NaN where not measured."""
+
+    points_frame: np.ndarray
+    confidence: np.ndarray
+    state: list[str]
+    box: np.ndarray
+    cycle_error: np.ndarray
+
+
+def cycle_schema() -> pa.Schema:
+    """Cycle error of each frame of the real clips, beside the prediction tables of a round."""
+    return pa.schema([("system", pa.string()), ("clip_id", pa.string()), ("frame", pa.int32()), ("cycle_error", pa.float32())])
+
+
+def torch_models(round_dir: Path) -> Models:
+    """The pair of a round as callables on one thread. Called in every worker process."""
+    import cv2
+    import torch
+
+    from strrn.core.face_detection import FaceDetector
+    from strrn.core.landmarks import scheme_from_dict
+    from strrn.models.checkpoint import load
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    detector, header = load(round_dir / "detector.safetensors")
+    tracker, _ = load(round_dir / "tracker.safetensors")
+
+    def images(crop: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
+
+    def detect(crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            points, confidence = detector(images(crop))
+        return points[0].numpy(), confidence[0].numpy()
+
+    def track(crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return tracker(images(crop), torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))[None])[0].numpy()
+
+    return Models(
+        detect=detect,
+        track=track,
+        find_faces=FaceDetector(),
+        scheme=scheme_from_dict(header["scheme"]),
+        reference_shape=np.array(header["reference_shape"], np.float32),
+        face_template=np.array(header["face_template"], np.float32),
+        size=int(header["size"]),
+    )
+
+
+def cycle_error(models: Models, before: np.ndarray, points_before: np.ndarray, points_after: np.ndarray) -> float:
+    """The cycle check between two neighbouring frames: rmse(Track(I^{t-1}, p^t), p^{t-1}) / d.
+
+    before: frame t-1, RGB uint8; points_before, points_after: p^{t-1}, p^t in frame pixels. For the points of a detector this is L_det
+    of Algorithm 1, for those of a tracker it is L_tck along its own path.
+    """
+    transform = fit_similarity(points_after, models.reference_shape, models.size)
+    back = transform.to_frame(models.track(transform.crop(before), transform.to_crop(points_after)))
+    squared = np.square(back.astype(np.float64) - points_before).sum(-1)
+    return float(np.sqrt(squared.mean()) / models.scheme.distance(points_before))
+
+
+def run_clip(models: Models, clip: EvaluationClip, parameters: RuntimeParameters, max_frames: int | None) -> ClipResult:
+    """Run the tracking loop over a clip's first `max_frames` frames (None: all). The cycle error is measured where there is no truth."""
+    tracker = FaceTracker(
+        detect=models.detect,
+        track=models.track,
+        find_faces=models.find_faces,
+        scheme=models.scheme,
+        reference_shape=models.reference_shape,
+        face_template=models.face_template,
+        size=models.size,
+        parameters=parameters,
+    )
+    faces, cycles, before = [], [], None
+    for _, _, frame in islice(read_frames(clip.path), max_frames):
+        face = tracker(frame)
+        measurable = clip.truth is None and before is not None and faces[-1].has_points and face.has_points
+        cycles.append(cycle_error(models, before, faces[-1].points_frame, face.points_frame) if measurable else np.nan)
+        faces.append(face)
+        before = frame
+    return ClipResult(
+        points_frame=np.stack([face.points_frame for face in faces]),
+        confidence=np.stack([face.confidence for face in faces]),
+        state=[face.state.name for face in faces],
+        box=np.stack([face.box for face in faces]),
+        cycle_error=np.array(cycles, np.float32),
+    )
+
+
+def predict(
+    clips: Sequence[EvaluationClip],
+    load_models: Callable[[], Models],
+    scheme: LandmarkScheme,
+    parameters: RuntimeParameters,
+    out: Path,
+    *,
+    max_frames: int,
+    workers: int,
+) -> None:
+    """Write `out`/detector.parquet, tracker.parquet (predictions) and cycle.parquet for all clips.
+
+    load_models: called once in every process; a function of a module, or a functools.partial of one. max_frames: limit for the clips
+    without truth. workers: number of processes.
+    """
+    jobs = [
+        (system, clip, replace(parameters, mode=mode), max_frames if clip.truth is None else None)
+        for system, mode in SYSTEMS.items()
+        for clip in clips
+    ]
+    # The longest clips first: no process is left alone with one at the end.
+    order = sorted(range(len(jobs)), key=lambda index: -min(jobs[index][1].num_frames, jobs[index][3] or jobs[index][1].num_frames))
+    results: list[ClipResult | None] = [None] * len(jobs)
+    # Spawned, not forked: a fork of a process that has run torch can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker, initargs=(load_models,)) as pool:
+        finished = pool.map(_run_job, [jobs[index] for index in order])
+        for index, result in zip(order, progress(finished, "predict", len(jobs)), strict=True):
+            results[index] = result
+    for system in SYSTEMS:
+        rows = [(clip.clip_id, result) for (name, clip, _, _), result in zip(jobs, results, strict=True) if name == system]
+        write_table(out / f"{system}.parquet", _prediction_columns(rows), predictions_schema(scheme.num_landmarks))
+    cycles = [(system, clip.clip_id, r.cycle_error) for (system, clip, _, _), r in zip(jobs, results, strict=True) if clip.truth is None]
+    columns = {
+        "system": [system for system, _, errors in cycles for _ in errors],
+        "clip_id": [clip_id for _, clip_id, errors in cycles for _ in errors],
+        "frame": [frame for _, _, errors in cycles for frame in range(len(errors))],
+        "cycle_error": [error for _, _, errors in cycles for error in errors],
+    }
+    write_table(out / "cycle.parquet", columns, cycle_schema())
+
+
+def _prediction_columns(rows: Sequence[tuple[str, ClipResult]]) -> dict:
+    return {
+        "clip_id": [clip_id for clip_id, result in rows for _ in result.state],
+        "frame": np.concatenate([np.arange(len(result.state)) for _, result in rows]),
+        "face_id": np.zeros(sum(len(result.state) for _, result in rows), int),
+        "points_frame": np.concatenate([result.points_frame for _, result in rows]),
+        "confidence": np.concatenate([result.confidence for _, result in rows]),
+        "state": [state for _, result in rows for state in result.state],
+        "box": np.concatenate([result.box for _, result in rows]),
+    }
+
+
+_models: Models | None = None
+
+
+def _start_worker(load_models: Callable[[], Models]) -> None:
+    global _models
+    _models = load_models()
+
+
+def _run_job(job: tuple[str, EvaluationClip, RuntimeParameters, int | None]) -> ClipResult:
+    assert _models is not None
+    _, clip, parameters, max_frames = job
+    return run_clip(_models, clip, parameters, max_frames)
