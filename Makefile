@@ -9,6 +9,8 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
 INSTALLED := .venv/.installed
 # Stages are called as `python -m …`: that has to be the one of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# No usage reports.
+export DO_NOT_TRACK := 1
 
 .PHONY: help run test serve clean
 

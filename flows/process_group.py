@@ -1,0 +1,76 @@
+"""Runs a command in a process group of its own, and ends the whole group when the caller stops for whatever reason."""
+
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+TAIL_LINES = 20
+GRACE_SECONDS = 10.0
+
+
+class CommandFailed(RuntimeError):
+    """The command exited with another status than 0. The message ends with the last lines that it wrote."""
+
+
+def run(command: Sequence[str], on_line: Callable[[str], None], environment: Mapping[str, str] | None = None) -> list[str]:
+    """Run the command and hand every line that it writes (stdout and stderr together) to `on_line`. Returns all lines.
+
+    The group, with children and grandchildren, is ended (SIGTERM, after ten seconds SIGKILL) when this call is left by an exception:
+    a cancelled flow, Ctrl-C, an error of `on_line`. It is killed as well when this process dies without a word (SIGKILL).
+    Raises CommandFailed for an exit status other than 0.
+    """
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment, start_new_session=True
+    )
+    lines = []
+    with _killed_with_this_process(process.pid), process.stdout:
+        try:
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                on_line(lines[-1])
+            status = process.wait()
+        except BaseException:  # a cancelled flow raises TerminationSignal, which is no Exception
+            end_group(process)
+            raise
+    if status != 0:
+        tail = deque((line for line in lines if line), TAIL_LINES)
+        raise CommandFailed(f"`{' '.join(command)}` failed with exit status {status}; its last lines:\n" + "\n".join(tail))
+    return lines
+
+
+def end_group(process: subprocess.Popen, grace_seconds: float = GRACE_SECONDS) -> None:
+    """SIGTERM to the process's group, and SIGKILL to what is left of it after the grace."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + grace_seconds
+        while time.monotonic() < deadline and _group_lives(process):
+            time.sleep(0.05)
+    process.wait()
+
+
+def _group_lives(process: subprocess.Popen) -> bool:
+    process.poll()  # a leader that nobody waits for would keep its group alive
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def _killed_with_this_process(group: int) -> Iterator[None]:
+    """A shell that waits for the end of its stdin, which comes when this process dies, and then kills the group."""
+    watchdog = subprocess.Popen(["sh", "-c", f"read -r _; kill -KILL -{group}"], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        watchdog.kill()
+        watchdog.wait()
+        watchdog.stdin.close()

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# A Prefect server, a work pool `strrn` and a worker on this machine, with the deployment train/local. Ends with Ctrl-C.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+port="${PREFECT_SERVER_API_PORT:-4200}"
+export PREFECT_API_URL="http://127.0.0.1:$port/api"
+
+# In a process group of its own: Ctrl-C ends the worker first, which still has to tell the server.
+set -m
+prefect server start --host 127.0.0.1 --port "$port" --log-level WARNING &
+server=$!
+set +m
+trap 'kill "$server"; wait "$server" || true' EXIT
+until python -c "import urllib.request; urllib.request.urlopen('$PREFECT_API_URL/health')" 2>/dev/null; do
+  kill -0 "$server" 2>/dev/null || { echo "error: the server ended at once; is port $port taken? PREFECT_SERVER_API_PORT sets another" >&2; exit 1; }
+  sleep 1
+done
+
+prefect work-pool inspect strrn >/dev/null 2>&1 || prefect work-pool create strrn --type process
+prefect --no-prompt deploy --all
+echo "ready: http://127.0.0.1:$port. In another terminal: PREFECT_API_URL=$PREFECT_API_URL .venv/bin/prefect deployment run train/local"
+prefect worker start --pool strrn --type process
