@@ -1,0 +1,247 @@
+"""The tracking loop on a scripted world: frames carry a number, the fakes know where the face is in each."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from strrn.core.geometry import CropTransform, bounding_box, fit_similarity
+from strrn.core.landmarks import LandmarkScheme
+from strrn.runtime.loop import FaceState, FaceTracker, State
+from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_from_dict, parameters_to_dict
+
+SIZE = 315
+# Five landmarks that are MTCNN's own: eyes, nose, corners of the mouth; d = 100 px in the crop.
+REFERENCE = np.array([[107, 120], [207, 120], [157, 170], [120, 220], [194, 220]], np.float32)
+SCHEME = LandmarkScheme(
+    name="five",
+    names=("left_eye", "right_eye", "nose", "left_mouth", "right_mouth"),
+    mirror=(1, 0, 2, 4, 3),
+    components={"face": (0, 1, 2, 3, 4)},
+    edges=((0, 1),),
+    root=2,
+    normalisers={"inter_pupil": ((0,), (1,))},
+    subsets={},
+)
+PARAMETERS = RuntimeParameters(
+    mode=Mode.tracker,
+    cycle_every=4,
+    max_cycle_error=0.1,
+    verify_every=4,
+    max_disagreement=0.2,
+    min_confidence=0.5,
+    face_every=4,
+    max_shape_distance=0.5,
+    max_scale_jump=1.3,
+    min_inside=0.7,
+    patience=3,
+    search_every=2,
+)
+
+
+@dataclass(frozen=True)
+class Face:
+    box: np.ndarray
+    five_points: np.ndarray
+    probability: float
+
+
+class World:
+    """A video whose frames are 240 x 320 and hold a face where `truth` says so; `truth` maps frame number -> points_frame or None.
+
+    A crop knows its frame by the pixel value that fills it; the transform of the crop is recorded by patching CropTransform.crop.
+    tracker_drift: pixels of the crop by which each tracker step misses.
+    """
+
+    def __init__(self, monkeypatch, truth, num_frames):
+        self.truth = [truth(number) for number in range(num_frames)]
+        self.tracker_drift = np.zeros(2, np.float32)
+        self.searches = []
+        self.transforms = {}
+        self.calls = []
+
+        def crop(transform, frame):
+            picture = np.full((SIZE, SIZE, 3), frame[0, 0, 0], np.uint8)
+            self.transforms[id(picture)] = (transform, picture)
+            return picture
+
+        monkeypatch.setattr(CropTransform, "crop", crop)
+
+    def _truth_in(self, crop):
+        points = self.truth[crop[0, 0, 0]]
+        return None if points is None else self.transforms[id(crop)][0].to_crop(points)
+
+    def detect(self, crop):
+        self.calls.append("detect")
+        points = self._truth_in(crop)
+        return (REFERENCE, np.full(5, 0.2, np.float32)) if points is None else (points, np.full(5, 0.9, np.float32))
+
+    def track(self, crop, start):
+        self.calls.append("track")
+        points = self._truth_in(crop)
+        return start + (3, 1) if points is None else points + self.tracker_drift
+
+    def find_faces(self, picture):
+        if picture.shape[0] == SIZE:
+            points = self._truth_in(picture)
+        else:
+            self.searches.append(int(picture[0, 0, 0]))
+            points = self.truth[picture[0, 0, 0]]
+        return [] if points is None else [Face(bounding_box(points), points, 0.97)]
+
+    def run(self, parameters=PARAMETERS) -> list[FaceState]:
+        tracker = _tracker(self, parameters=parameters)
+        return [tracker(np.full((240, 320, 3), number, np.uint8)) for number in range(len(self.truth))]
+
+
+def moving(number: int) -> np.ndarray:
+    """Half of the crop's scale, turning and drifting slowly."""
+    angle = 0.02 * number
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return ((REFERENCE - 157) * 0.5 @ rotation.T + (120 + 2 * number, 120)).astype(np.float32)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return lambda truth, num_frames: World(monkeypatch, truth, num_frames)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_follows_a_moving_face(world, mode):
+    scene = world(moving, 30)
+    states = scene.run(replace(PARAMETERS, mode=mode))
+    assert [state.state for state in states] == [State.tracking] * 30
+    np.testing.assert_allclose([state.points_frame for state in states], scene.truth, atol=1e-3)
+    assert states[0].reason == "face found (probability 0.97)" and not any(state.reason for state in states[1:])
+    np.testing.assert_allclose(states[7].box, bounding_box(moving(7)), atol=1e-3)
+    assert scene.searches == [0]
+
+
+def test_the_tracker_is_the_only_model_between_checks(world):
+    scene = world(moving, 8)
+    scene.run()
+    # Two detections start the face; frame 4 checks: forward, back, detector.
+    assert scene.calls == ["detect"] * 2 + ["track"] * 4 + ["track", "detect"] + ["track"] * 3
+
+
+def test_detector_mode_never_calls_the_tracker(world):
+    scene = world(moving, 8)
+    scene.run(replace(PARAMETERS, mode=Mode.detector))
+    assert set(scene.calls) == {"detect"}
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_face_that_leaves_is_lost_and_found_again(world, mode):
+    scene = world(lambda number: moving(number) if number < 10 or number >= 30 else None, 40)
+    states = scene.run(replace(PARAMETERS, mode=mode))
+    names = [state.state.name for state in states]
+    lost = names.index("lost")
+    assert lost - 10 < 10
+    assert names[lost:30] == ["lost"] * (30 - lost)
+    assert states[lost - 1].state is State.uncertain and states[lost].reason
+    back = names.index("tracking", lost)
+    assert back in (30, 31)  # searched for in every second frame
+    assert states[back].reason.startswith("face found")
+    np.testing.assert_allclose(states[back].points_frame, moving(back), atol=1e-3)
+    assert all(np.isnan(state.points_frame).all() and np.isnan(state.confidence).all() for state in states if state.state is State.lost)
+
+
+def test_searching_until_the_first_face(world):
+    scene = world(lambda number: moving(number) if number >= 5 else None, 12)
+    states = scene.run()
+    assert [state.state.name for state in states] == ["searching"] * 6 + ["tracking"] * 6
+    assert scene.searches == [0, 2, 4, 6]
+    assert np.isnan(states[0].box).all() and not states[0].has_points
+
+
+def test_a_wandering_tracker_is_put_back_on_the_face(world):
+    scene = world(moving, 20)
+    scene.tracker_drift = np.array([40, 0], np.float32)  # 0.4 d
+    states = scene.run()
+    assert all(state.state is State.tracking for state in states)
+    # Frame 4 is the first with checks: the cycle notices, MTCNN and the detector put the points back.
+    errors = [np.abs(state.points_frame - truth).max() for state, truth in zip(states, scene.truth, strict=True)]
+    assert errors[3] > 15 and errors[4] < 1e-3
+
+
+def test_points_that_are_no_face_are_never_followed(world):
+    scene = world(moving, 12)
+    scene.track = lambda crop, start: start * np.array([1.0, 3.0], np.float32)
+    scene.find_faces = lambda picture, find=scene.find_faces: find(picture) if picture[0, 0, 0] == 0 else []
+    states = scene.run()
+    assert [state.state.name for state in states[:5]] == ["tracking", "uncertain", "uncertain", "lost", "lost"]
+    assert "inside the frame" in states[1].reason or "shape distance" in states[1].reason
+    np.testing.assert_allclose(states[2].points_frame, moving(0), atol=1e-3)
+
+
+@pytest.mark.parametrize(("value", "reason"), [(np.nan, "not finite"), (7.0, "coincide")])
+def test_broken_points_end_in_lost_not_in_an_exception(world, value, reason):
+    scene = world(moving, 6)
+    scene.track = lambda crop, start: np.full_like(start, value)
+    scene.find_faces = lambda picture, find=scene.find_faces: find(picture) if picture[0, 0, 0] == 0 else []
+    states = scene.run()
+    assert states[3].state is State.lost and reason in states[1].reason
+
+
+def test_a_doubtful_face_is_not_started(world):
+    scene = world(moving, 4)
+    scene.detect = lambda crop: (REFERENCE, np.full(5, 0.1, np.float32))
+    assert [state.state for state in scene.run()] == [State.searching] * 4
+
+
+def test_the_largest_face_is_taken(world):
+    scene = world(moving, 3)
+    small = fit_similarity(REFERENCE, REFERENCE * 0.1, SIZE).to_crop(REFERENCE)
+    find = scene.find_faces
+    scene.find_faces = lambda picture: [Face(bounding_box(small), small, 0.99), *find(picture)]
+    np.testing.assert_allclose(scene.run()[0].points_frame, moving(0), atol=1e-3)
+
+
+def test_a_new_frame_size_starts_anew(world):
+    scene = world(moving, 6)
+    tracker = _tracker(scene)
+    tracker(np.zeros((240, 320, 3), np.uint8))
+    tracker(np.full((480, 640, 3), 1, np.uint8))
+    assert scene.searches == [0, 1]
+
+
+def test_bad_frames_and_shapes_are_refused(world):
+    scene = world(moving, 2)
+    with pytest.raises(ValueError, match=r"found \(240, 320\)"):
+        _tracker(scene)(np.zeros((240, 320), np.uint8))
+    with pytest.raises(ValueError, match=r"face_template \(4, 2\)"):
+        _tracker(scene, face_template=REFERENCE[:4])
+
+
+def _tracker(scene, **changes):
+    arguments = {
+        "detect": scene.detect,
+        "track": scene.track,
+        "find_faces": scene.find_faces,
+        "scheme": SCHEME,
+        "reference_shape": REFERENCE,
+        "face_template": REFERENCE,
+        "size": SIZE,
+        "parameters": PARAMETERS,
+    }
+    return FaceTracker(**(arguments | changes))
+
+
+def test_parameters_survive_the_way_through_json():
+    assert parameters_from_dict(parameters_to_dict(PARAMETERS), "file") == PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cycle_every": 0}, "cycle_every: found 0"),
+        ({"max_scale_jump": 1.0}, "max_scale_jump: found 1.0"),
+        ({"min_inside": 1.5}, "min_inside: found 1.5"),
+        ({"max_cycle_error": -1.0}, "max_cycle_error: found -1.0"),
+        ({"mode": "walker"}, "'walker' is not one of"),
+        ({"speed": 3}, r"unknown parameters \['speed'\]"),
+    ],
+)
+def test_parameters_out_of_range_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        parameters_from_dict(parameters_to_dict(PARAMETERS) | change, "model.onnx")
