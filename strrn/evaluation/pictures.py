@@ -1,0 +1,146 @@
+"""Pictures of the report: faces with points, best and worst frames, sheets of renders, the overlay clip."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from strrn.core.geometry import CropTransform, bounding_box
+from strrn.core.landmarks import LandmarkScheme
+from strrn.core.video import VideoWriter, read_frames
+
+# RGB
+TRUTH_COLOUR = (255, 255, 255)
+BEFORE_COLOUR = (255, 140, 60)
+AFTER_COLOUR = (70, 220, 160)
+SUBPIXEL = 4  # bits of OpenCV's fixed-point drawing coordinates
+MARGIN = 1.45  # side of a shown window / larger side of the face's box
+
+
+def draw_points(image: np.ndarray, points: np.ndarray, scheme: LandmarkScheme, colour: tuple[int, int, int]) -> None:
+    """Draw points (L, 2) and the scheme's edges into the RGB image, in place; points that are NaN are left out."""
+    fixed = np.round(np.nan_to_num(points) * (1 << SUBPIXEL)).astype(int)
+    finite = np.isfinite(points).all(-1)
+    radius = max(1.0, image.shape[1] / 240)
+    for first, second in scheme.edges:
+        if finite[first] and finite[second]:
+            cv2.line(image, fixed[first].tolist(), fixed[second].tolist(), colour, 1, cv2.LINE_AA, SUBPIXEL)
+    for point in fixed[finite]:
+        cv2.circle(image, point.tolist(), round(radius * (1 << SUBPIXEL)), colour, -1, cv2.LINE_AA, SUBPIXEL)
+
+
+def window(box: np.ndarray, size: int) -> CropTransform:
+    """The upright square window of `size` pixels that shows a box x0, y0, x1, y1 with a margin."""
+    centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max()) * MARGIN
+    scale = size / max(side, 1.0)
+    shift = (size - 1) / 2 - scale * centre
+    return CropTransform(scale, 0.0, float(shift[0]), float(shift[1]), size)
+
+
+@dataclass(frozen=True)
+class ShownFrame:
+    """A test frame with its truth and the points of the systems that are compared, in frame pixels; NaN where a system has none."""
+
+    clip_id: str
+    path: Path
+    frame: int
+    truth: np.ndarray
+    systems: Sequence[np.ndarray]
+
+
+def compare_frame(image: np.ndarray, shown: ShownFrame, scheme: LandmarkScheme, size: int) -> np.ndarray:
+    """(size, size * systems, 3): the window about the true face once per system, with its points over the truth's in white."""
+    transform = window(bounding_box(shown.truth), size)
+    panels = []
+    for points, colour in zip(shown.systems, (BEFORE_COLOUR, AFTER_COLOUR), strict=True):
+        panel = transform.crop(image)
+        draw_points(panel, transform.to_crop(shown.truth), scheme, TRUTH_COLOUR)
+        draw_points(panel, transform.to_crop(points), scheme, colour)
+        panels.append(panel)
+    return np.hstack(panels)
+
+
+def read_some_frames(path: Path, numbers: Sequence[int]) -> dict[int, np.ndarray]:
+    """The frames of the given numbers. Raises ValueError where the clip is shorter."""
+    wanted = set(numbers)
+    found = {index: frame for index, _, frame in islice(read_frames(path), max(wanted) + 1) if index in wanted}
+    if missing := sorted(wanted - set(found)):
+        raise ValueError(f"{path} has no frames {missing}")
+    return found
+
+
+def compare_frames(frames: Sequence[ShownFrame], scheme: LandmarkScheme, size: int) -> list[np.ndarray]:
+    """`compare_frame` of each, opening every clip once."""
+    by_path: dict[Path, list[int]] = {}
+    for shown in frames:
+        by_path.setdefault(shown.path, []).append(shown.frame)
+    images = {path: read_some_frames(path, numbers) for path, numbers in by_path.items()}
+    return [compare_frame(images[shown.path][shown.frame], shown, scheme, size) for shown in frames]
+
+
+def sheet(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Tiles of one size as a grid; the last row is filled up with black."""
+    rows = []
+    for start in range(0, len(tiles), columns):
+        row = list(tiles[start : start + columns])
+        row += [np.zeros_like(row[0])] * (columns - len(row))
+        rows.append(np.hstack(row))
+    return np.vstack(rows)
+
+
+def stills_sheet(images: Sequence[bytes], points: np.ndarray, scheme: LandmarkScheme, size: int, columns: int) -> np.ndarray:
+    """Contact sheet of encoded stills, each cut about its points (N, L, 2), every second one with the points drawn."""
+    tiles = []
+    for number, (content, face) in enumerate(zip(images, points, strict=True)):
+        image = cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        transform = window(bounding_box(face), size)
+        tile = transform.crop(image)
+        if number % 2:
+            draw_points(tile, transform.to_crop(face), scheme, AFTER_COLOUR)
+        tiles.append(tile)
+    return sheet(tiles, columns)
+
+
+def write_overlay(
+    path: Path, clip: Path, systems: Mapping[str, np.ndarray], scheme: LandmarkScheme, *, fps: float, height: int, quality: int
+) -> int:
+    """An MP4 of the clip with one panel per system (title -> points_frame (T, L, 2)) side by side, cut to where the face goes.
+
+    Returns the number of frames, that of the shortest system. Raises ValueError where no system has a point in any frame.
+    """
+    count = min(map(len, systems.values()))
+    every = np.concatenate([points[:count].reshape(-1, 2) for points in systems.values()])
+    every = every[np.isfinite(every).all(-1)]
+    if len(every) == 0:
+        raise ValueError(f"{clip}: no system has points in any frame, there is nothing to overlay")
+    # Percentiles: one wild frame must not make the face small in all the others.
+    box = np.concatenate([np.percentile(every, 1, axis=0), np.percentile(every, 99, axis=0)])
+    transform = window(box, height)
+    colours = (BEFORE_COLOUR, AFTER_COLOUR)
+    with VideoWriter(path, fps, quality) as writer:
+        for index, _, frame in islice(read_frames(clip), count):
+            panels = []
+            for number, (title, points) in enumerate(systems.items()):
+                panel = transform.crop(frame)
+                colour = colours[number % 2] if len(systems) > 1 else AFTER_COLOUR
+                draw_points(panel, transform.to_crop(points[index]), scheme, colour)
+                cv2.putText(panel, title, (10, height - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 3, cv2.LINE_AA)
+                cv2.putText(panel, title, (10, height - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
+                panels.append(panel)
+            writer.write(np.hstack(panels))
+    return count
+
+
+def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
+    """The RGB image as a data URI."""
+    content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
+
+
+def file_uri(path: Path, kind: str) -> str:
+    """A file as a data URI of a MIME type."""
+    return f"data:{kind};base64," + base64.b64encode(path.read_bytes()).decode()

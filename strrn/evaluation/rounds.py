@@ -1,0 +1,82 @@
+"""Scores of a whole round: both systems on all datasets, as JSON and as per-frame rows; and the metrics of all rounds together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from strrn.core.files import read_json, write_json
+from strrn.core.landmarks import LandmarkScheme
+from strrn.core.tables import read_table, write_table
+from strrn.evaluation.clips import DATASETS_WITH_TRUTH, REAL_CLIPS, EvaluationClip
+from strrn.evaluation.predict import SYSTEMS, cycle_schema
+from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
+from strrn.evaluation.score import frame_rows, score_with_truth, score_without_truth
+
+
+@dataclass(frozen=True)
+class EvaluateParameters:
+    """workers: processes, 0 = all cores (does not change results). max_frames_per_clip: of real clips, those with truth are run whole.
+    failure_threshold: normalised error above which a frame has failed. always_in_view, never_in_view: ids of real clips that show a face
+    in every frame, and in none."""
+
+    workers: int
+    max_frames_per_clip: int
+    failure_threshold: float
+    always_in_view: list[str]
+    never_in_view: list[str]
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers: found {self.workers}, expected 0 (all cores) or more")
+        if self.max_frames_per_clip < 3:
+            raise ValueError(f"max_frames_per_clip: found {self.max_frames_per_clip}, expected at least 3, which jitter needs")
+        if not self.failure_threshold > 0:
+            raise ValueError(f"failure_threshold: found {self.failure_threshold}, expected a share of the distance above 0")
+        if not self.always_in_view or set(self.always_in_view) & set(self.never_in_view):
+            raise ValueError(
+                f"always_in_view {self.always_in_view} must name a clip, and share none with never_in_view {self.never_in_view}"
+            )
+
+
+def frames_schema() -> pa.Schema:
+    """Per-frame errors of a round for curves and pictures. nme: infinity where nothing was predicted."""
+    texts = [(name, pa.string()) for name in ("system", "dataset", "clip_id")]
+    return pa.schema([*texts, ("frame", pa.int32()), ("nme", pa.float32()), ("residual_jitter", pa.float32())])
+
+
+def score_round(
+    folder: Path, clips: Sequence[EvaluationClip], scheme: LandmarkScheme, parameters: EvaluateParameters, scores_path: Path
+) -> None:
+    """Score `folder`/<system>.parquet and cycle.parquet against the clips' truth: writes `folder`/frames.parquet and `scores_path`."""
+    columns: dict[str, list] = {name: [] for name in frames_schema().names}
+    cycles = read_table(folder / "cycle.parquet", cycle_schema())
+    scores: dict[str, dict] = {}
+    for system in SYSTEMS:
+        predictions = read_predictions(folder / f"{system}.parquet", scheme)
+        scores[system] = {}
+        for dataset in DATASETS_WITH_TRUTH:
+            truths = {clip.clip_id: read_truth(clip.truth, scheme) for clip in clips if clip.dataset == dataset}
+            scores[system][dataset] = score_with_truth(predictions, truths, scheme, parameters.failure_threshold)
+            rows = frame_rows(predictions, truths, scheme)
+            for name, values in rows.items():
+                columns[name] += values
+            columns["system"] += [system] * len(rows["frame"])
+            columns["dataset"] += [dataset] * len(rows["frame"])
+        real: dict[str, ClipPredictions] = {c.clip_id: predictions[c.clip_id] for c in clips if c.dataset == REAL_CLIPS}
+        of_system = cycles["system"] == system
+        errors = {clip_id: cycles["cycle_error"][of_system & (cycles["clip_id"] == clip_id)] for clip_id in real}
+        scores[system][REAL_CLIPS] = score_without_truth(real, errors, scheme, parameters.always_in_view, parameters.never_in_view)
+    write_table(folder / "frames.parquet", columns, frames_schema())
+    write_json(scores_path, scores)
+
+
+def collect(scores: Mapping[str, Path]) -> dict:
+    """`{"rounds": {round: {system: {dataset: {metric: value}}}}}` of the rounds given, in their order."""
+    return {"rounds": {name: read_json(path) for name, path in scores.items()}}
+
+
+def read_frames_table(folder: Path) -> dict[str, np.ndarray]:
+    return read_table(folder / "frames.parquet", frames_schema())
