@@ -1,0 +1,181 @@
+"""Video in and out by PyAV: frames as RGB arrays, files that a browser plays.
+
+Decoding and encoding use one thread, so that a file depends on its frames and settings only and processes can share a machine.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from strrn.core.files import atomic
+
+
+class VideoError(ValueError):
+    """A file that is not a video, is damaged, or holds no frame. The message names the file and the cure."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Size as displayed (after the rotation that phones write beside the picture), frames a second, number of frames."""
+
+    height: int
+    width: int
+    fps: float
+    num_frames: int
+
+
+class VideoFormat(Enum):
+    """h264: an MP4 whose index stands first, so that it plays while loading; vp9: a WebM."""
+
+    h264 = "h264"
+    vp9 = "vp9"
+
+
+CODECS = {VideoFormat.h264: "libx264", VideoFormat.vp9: "libvpx-vp9"}
+CONTAINERS = {VideoFormat.h264: ("mp4", {"movflags": "+faststart"}), VideoFormat.vp9: ("webm", {})}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"video {path} does not exist")
+    if path.stat().st_size == 0:
+        raise VideoError(f"video {path} is empty (0 bytes): copy or download it again")
+    try:
+        container = av.open(str(path))
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            f"video {path} cannot be opened ({error.strerror}): it is damaged or not a video; copy it again or convert it to MP4"
+        ) from error
+    with container:
+        if not container.streams.video:
+            raise VideoError(f"video {path} holds no picture stream: convert it to MP4 with H.264")
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, turned by the multiple of 90 degrees (counter-clockwise) that the file asks for."""
+    rgb = frame.to_ndarray(format="rgb24")
+    quarter_turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
+
+
+def _frames_per_second(stream: av.VideoStream) -> float:
+    return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def read_frames(path: Path | str) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Yield (frame index, time in seconds, RGB uint8 (H, W, 3)) of every frame, in the order in which they are shown.
+
+    A damaged or cut file yields the frames before the damage; then VideoError says how many there were. FileNotFoundError and
+    VideoError (empty, not a video) come with the first frame asked for.
+    """
+    path = Path(path)
+    index, packets = 0, 0
+    with _opened(path) as (container, stream):
+        fps = _frames_per_second(stream)
+        try:
+            for packet in container.demux(stream):
+                packets += packet.size > 0
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise av.error.InvalidDataError(0, "damaged frame")
+                    yield index, index / fps if frame.time is None else float(frame.time), _upright(frame)
+                    index += 1
+        except av.error.FFmpegError as error:
+            raise VideoError(f"video {path} is damaged after {index} frames ({error.strerror}): copy or download it again") from error
+        if packets < stream.frames:
+            raise VideoError(f"video {path} is cut short: {index} frames read of {stream.frames}; copy or download it again")
+    if index == 0:
+        raise VideoError(f"video {path} holds no frame that can be decoded: copy it again or convert it to MP4")
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """Size, rate and number of frames; decodes one frame, and counts packets where the file does not state the number.
+
+    Raises FileNotFoundError, or VideoError for a file of which not one frame can be decoded.
+    """
+    path = Path(path)
+    _, _, first = next(read_frames(path))
+    with _opened(path) as (container, stream):
+        num_frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+        return VideoInfo(first.shape[0], first.shape[1], _frames_per_second(stream), num_frames)
+
+
+class VideoWriter:
+    """Writes RGB frames to an MP4 or WebM file; use it in a `with` block.
+
+    The file appears under its name when the block ends well. Frames of odd height or width get their last row or column twice,
+    because the 4:2:0 colour format holds even sizes only.
+
+    quality: the encoder's constant rate factor, lower = better (H.264: 18 is visually lossless; VP9: 30 is good).
+    Raises ValueError for frames that are not (H, W, 3) uint8 or change their size, and for a block that wrote no frame.
+    """
+
+    def __init__(self, path: Path | str, fps: float, quality: int, video_format: VideoFormat = VideoFormat.h264) -> None:
+        if not fps > 0:
+            raise ValueError(f"video {path}: fps must be positive, found {fps}")
+        self.path = Path(path)
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._quality = quality
+        self._format = video_format
+        self._shape: tuple[int, ...] | None = None
+        self._num_frames = 0
+
+    def __enter__(self) -> "VideoWriter":
+        container_format, options = CONTAINERS[self._format]
+        with ExitStack() as stack:
+            temporary = stack.enter_context(atomic(self.path))
+            self._container = stack.enter_context(
+                av.open(str(temporary), "w", format=container_format, options={**options, "fflags": "+bitexact"})
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame, (H, W, 3) uint8 RGB."""
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ValueError(f"video {self.path}: a frame must be (H, W, 3) uint8, found {frame.shape} {frame.dtype}")
+        if self._shape is None:
+            self._open_stream(frame.shape)
+        if frame.shape != self._shape:
+            raise ValueError(f"video {self.path}: frame {self._num_frames} has shape {frame.shape}, those before {self._shape}")
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture.pts = self._num_frames
+        self._container.mux(self._stream.encode(picture))
+        self._num_frames += 1
+
+    def _open_stream(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        match self._format:
+            case VideoFormat.h264:
+                options = {"crf": str(self._quality), "preset": "veryfast"}
+            case VideoFormat.vp9:
+                options = {"crf": str(self._quality), "b": "0", "deadline": "good", "cpu-used": "4"}
+        stream = self._container.add_stream(CODECS[self._format], rate=self._rate, options=options)
+        stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        self._stream = stream
+
+    def __exit__(self, error_type: type | None, error: BaseException | None, traceback: object) -> None:
+        with self._stack:
+            if error is not None:
+                # Hand the error to the file's context, which then removes the temporary file instead of renaming it.
+                self._container.close()
+                raise error
+            if self._shape is None:
+                raise ValueError(f"video {self.path}: no frame was written")
+            self._container.mux(self._stream.encode(None))
+            self._container.close()

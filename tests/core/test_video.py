@@ -1,0 +1,112 @@
+import av
+import numpy as np
+import pytest
+
+from strrn.core.video import VideoError, VideoFormat, VideoWriter, probe, read_frames
+
+
+def picture(height, width, index):
+    """A smooth picture that survives compression: a ramp whose brightness steps with the frame."""
+    x, y = np.meshgrid(np.linspace(0, 90, width), np.linspace(0, 60, height))
+    return np.stack([x + 8 * index, y + 40, np.full_like(x, 90)], -1).astype(np.uint8)
+
+
+def write(path, num_frames=12, height=48, width=64, **options):
+    with VideoWriter(path, 25, 12, **options) as writer:
+        for index in range(num_frames):
+            writer.write(picture(height, width, index))
+
+
+@pytest.mark.parametrize(("name", "video_format"), [("a.mp4", VideoFormat.h264), ("a.webm", VideoFormat.vp9)])
+def test_frames_come_back_in_order_with_times(tmp_path, name, video_format):
+    write(tmp_path / name, video_format=video_format)
+    read = list(read_frames(tmp_path / name))
+    assert [index for index, _, _ in read] == list(range(12))
+    # WebM rounds times to milliseconds.
+    np.testing.assert_allclose([time for _, time, _ in read], np.arange(12) / 25, atol=1e-3)
+    for index, _, rgb in read:
+        assert rgb.shape == (48, 64, 3) and rgb.dtype == np.uint8
+        assert np.abs(rgb.astype(int) - picture(48, 64, index)).mean() < 2.5
+    info = probe(tmp_path / name)
+    assert (info.height, info.width, info.fps, info.num_frames) == (48, 64, 25, 12)
+
+
+def test_a_browser_can_play_it(tmp_path):
+    write(tmp_path / "a.mp4")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    content = (tmp_path / "a.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+@pytest.mark.parametrize(("name", "video_format"), [("a.mp4", VideoFormat.h264), ("a.webm", VideoFormat.vp9)])
+def test_the_same_frames_give_the_same_file(tmp_path, name, video_format):
+    for folder in ("x", "y"):
+        write(tmp_path / folder / name, video_format=video_format)
+    assert (tmp_path / "x" / name).read_bytes() == (tmp_path / "y" / name).read_bytes()
+
+
+def test_odd_sizes_are_padded_by_their_edge(tmp_path):
+    write(tmp_path / "a.mp4", height=47, width=63)
+    _, _, rgb = next(read_frames(tmp_path / "a.mp4"))
+    assert rgb.shape == (48, 64, 3)
+    assert np.abs(rgb[:47, :63].astype(int) - picture(47, 63, 0)).mean() < 2.5
+
+
+def test_a_file_cut_short_yields_its_beginning_and_then_says_so(tmp_path):
+    write(tmp_path / "whole.mp4", num_frames=60)
+    content = (tmp_path / "whole.mp4").read_bytes()
+    data = content.index(b"mdat")
+    (tmp_path / "cut.mp4").write_bytes(content[: data + (len(content) - data) // 2])
+    indices = []
+    with pytest.raises(VideoError, match=r"cut\.mp4 is (cut short|damaged).*copy or download it again"):
+        for index, _, _ in read_frames(tmp_path / "cut.mp4"):
+            indices.append(index)
+    assert 5 < len(indices) < 60 and indices == list(range(len(indices)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is empty"), (b"this is not a video at all" * 40, "cannot be opened")], ids=["empty", "text"]
+)
+def test_what_is_not_a_video_is_named(tmp_path, content, message):
+    (tmp_path / "bad.mp4").write_bytes(content)
+    for read in (probe, lambda path: next(read_frames(path))):
+        with pytest.raises(VideoError, match=rf"bad\.mp4 {message}"):
+            read(tmp_path / "bad.mp4")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.mp4 does not exist"):
+        probe(tmp_path / "nowhere.mp4")
+
+
+def test_a_failed_block_leaves_no_file(tmp_path):
+    with pytest.raises(RuntimeError, match="stop"), VideoWriter(tmp_path / "a.mp4", 25, 20) as writer:
+        writer.write(picture(48, 64, 0))
+        raise RuntimeError("stop")
+    with pytest.raises(ValueError, match="no frame was written"), VideoWriter(tmp_path / "b.mp4", 25, 20):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_another_size_or_type_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"frame 1 has shape \(50, 64, 3\)"), VideoWriter(tmp_path / "a.mp4", 25, 20) as writer:
+        writer.write(picture(48, 64, 0))
+        writer.write(picture(50, 64, 1))
+    with pytest.raises(ValueError, match="uint8"), VideoWriter(tmp_path / "a.mp4", 25, 20) as writer:
+        writer.write(np.zeros((48, 64, 3), np.float32))
+
+
+def test_a_film_taken_with_the_phone_on_its_side_comes_upright(tmp_path):
+    """The track header's matrix turns the picture a quarter clockwise: its left column becomes the top row."""
+    write(tmp_path / "lying.mp4", num_frames=1)
+    content = bytearray((tmp_path / "lying.mp4").read_bytes())
+    start = content.index(b"tkhd") + 4 + 40  # ISO 14496-12, 8.3.2: the matrix stands 40 bytes into a version 0 track header
+    one = 1 << 16
+    content[start : start + 36] = np.array([0, one, 0, -one, 0, 0, 0, 0, 1 << 30], ">i4").tobytes()
+    (tmp_path / "lying.mp4").write_bytes(content)
+    _, _, rgb = next(read_frames(tmp_path / "lying.mp4"))
+    assert rgb.shape == (64, 48, 3)
+    assert np.abs(rgb.astype(int) - np.rot90(picture(48, 64, 0), -1)).mean() < 2.5
+    assert (probe(tmp_path / "lying.mp4").height, probe(tmp_path / "lying.mp4").width) == (64, 48)
