@@ -160,7 +160,8 @@ class VideoWriter:
         self._shape = shape
         match self._format:
             case VideoFormat.h264:
-                options = {"crf": str(self._quality), "preset": "veryfast"}
+                # x264's macroblock tree gives other bytes from run to run (its assembly reads memory that nothing has set).
+                options = {"crf": str(self._quality), "preset": "veryfast", "x264-params": "mbtree=0"}
             case VideoFormat.vp9:
                 options = {"crf": str(self._quality), "b": "0", "deadline": "good", "cpu-used": "4"}
         stream = self._container.add_stream(CODECS[self._format], rate=self._rate, options=options)

@@ -42,9 +42,11 @@ def test_a_browser_can_play_it(tmp_path):
 
 @pytest.mark.parametrize(("name", "video_format"), [("a.mp4", VideoFormat.h264), ("a.webm", VideoFormat.vp9)])
 def test_the_same_frames_give_the_same_file(tmp_path, name, video_format):
-    for folder in ("x", "y"):
-        write(tmp_path / folder / name, video_format=video_format)
-    assert (tmp_path / "x" / name).read_bytes() == (tmp_path / "y" / name).read_bytes()
+    contents = set()
+    for _ in range(6):  # with x264's macroblock tree, two of six files differ on average
+        write(tmp_path / name, video_format=video_format)
+        contents.add((tmp_path / name).read_bytes())
+    assert len(contents) == 1
 
 
 def test_odd_sizes_are_padded_by_their_edge(tmp_path):
