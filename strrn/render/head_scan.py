@@ -1,0 +1,192 @@
+"""A photographic test face with exact truth: the textured head scan of menpo3d (BSD-3), moved before a camera.
+
+Its 68 points are fixed on the surface, the contour too. The visible contour of a turned head runs elsewhere; so the head turns little
+(YAW_LIMIT), and a contour point that the head itself hides is marked not valid: there the fixed point and the visible contour differ.
+The scan's own photographic light is kept, lamps only modulate it.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numba import njit
+
+from strrn.render.camera import Pose
+from strrn.render.clips import Frame, Performer, film, sample_shot
+from strrn.render.landmarks import CONTOUR_POINTS, NUM_LANDMARKS, visibility
+from strrn.render.light import Lights, lit_share, shadow_map
+from strrn.render.noise import grain_bank, noise_bank
+from strrn.render.parameters import MotionParameters, RenderParameters
+from strrn.render.rasteriser import NOTHING, rasterise, vertex_normals
+from strrn.render.scene import HeadView
+
+# Points of james.ljson in the order of 300-W: it lists contour, eyes, brow, nose, brow, mouth.
+ORDER = [*range(17), *range(29, 34), *range(43, 48), *range(34, 43), *range(17, 29), *range(48, 68)]
+MILLIMETRES = 100.0  # per dm
+YAW_LIMIT = 0.3
+TEXTURE_SHRINK = 3  # the photograph has about four times the resolution that clips have
+DEPTH_TOLERANCE = 0.04  # dm
+SKIN = np.array([0.5, 0.33, 0.25])  # for hands that pass, linear RGB
+
+
+@dataclass(frozen=True)
+class Scan:
+    """vertices: (V, 3) dm, looking along z, about the head's origin. triangles: (T, 3). corners: (T, 3, 2) texture pixels.
+
+    texture: (h, w, 3) linear RGB. landmarks: (68, 3).
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    corners: np.ndarray
+    texture: np.ndarray
+    landmarks: np.ndarray
+
+
+def load_scan(folder: Path) -> Scan:
+    """james.obj, james.jpg and james.ljson from a folder. Raises FileNotFoundError or ValueError naming the file."""
+    folder = Path(folder)
+    for name in ("james.obj", "james.jpg", "james.ljson"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing: run the download stage (python -m strrn.stages.download)")
+    photograph = cv2.imread(str(folder / "james.jpg"), cv2.IMREAD_COLOR)
+    if photograph is None:
+        raise ValueError(f"{folder / 'james.jpg'} is not a picture: run the download stage again")
+    height, width = photograph.shape[0] // TEXTURE_SHRINK, photograph.shape[1] // TEXTURE_SHRINK
+    small = cv2.resize(photograph, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1]
+    vertices, texture, triangles, corners = [], [], [], []
+    for line in (folder / "james.obj").read_text(encoding="utf-8").splitlines():
+        kind, _, rest = line.partition(" ")
+        match kind:
+            case "v":
+                vertices.append([float(value) for value in rest.split()[:3]])
+            case "vt":
+                texture.append([float(value) for value in rest.split()[:2]])
+            case "f":
+                found = [[int(value) - 1 for value in corner.split("/")[:2]] for corner in rest.split()]
+                triangles.append([corner[0] for corner in found])
+                corners.append([corner[1] for corner in found])
+    points = json.loads((folder / "james.ljson").read_text(encoding="utf-8"))["groups"]["LJSON"]["landmarks"]["points"]
+    if len(points) != NUM_LANDMARKS:
+        raise ValueError(f"{folder / 'james.ljson'} has {len(points)} points, expected {NUM_LANDMARKS}")
+    landmarks = np.array(points)[ORDER] / MILLIMETRES
+    axes, origin = _upright(landmarks)
+    uv = np.array(texture)[np.array(corners)]
+    pixels = np.stack([uv[..., 0] * width - 0.5, (1 - uv[..., 1]) * height - 0.5], -1)
+    return Scan(
+        np.float32((np.array(vertices) / MILLIMETRES - origin) @ axes.T),
+        np.array(triangles, np.int32),
+        np.float32(pixels),
+        np.ascontiguousarray((small / np.float32(255)) ** np.float32(2.2), np.float32),
+        np.float32((landmarks - origin) @ axes.T),
+    )
+
+
+def _upright(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Axes (3, 3) of the face (x from eye to eye, y up the middle, z forward) and its origin, behind the middle of the points."""
+    right, left, mouth = landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[48:60].mean(0)
+    x = (left - right) / np.linalg.norm(left - right)
+    up = (right + left) / 2 - mouth
+    up = up - (up @ x) * x
+    y = up / np.linalg.norm(up)
+    axes = np.stack([x, y, np.cross(x, y)])
+    return axes, landmarks[17:].mean(0) - 0.6 * axes[2]
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _shade(index, weights, triangles, corners, texture, normals, posed, lights, shadow, shadow_depth):
+    """(H, W, 4) float32: texture times a modulation by the lights about 1."""
+    height, width = index.shape
+    picture = np.zeros((height, width, 4), np.float32)
+    rows, columns = texture.shape[0], texture.shape[1]
+    for row in range(height):
+        for column in range(width):
+            t = index[row, column]
+            if t == NOTHING:
+                continue
+            wa, wb = np.float64(weights[row, column, 0]), np.float64(weights[row, column, 1])
+            w = (wa, wb, 1.0 - wa - wb)
+            u, v, nx, ny, nz, px, py, pz = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for k in range(3):
+                vertex = triangles[t, k]
+                u += w[k] * corners[t, k, 0]
+                v += w[k] * corners[t, k, 1]
+                nx += w[k] * normals[vertex, 0]
+                ny += w[k] * normals[vertex, 1]
+                nz += w[k] * normals[vertex, 2]
+                px += w[k] * posed[vertex, 0]
+                py += w[k] * posed[vertex, 1]
+                pz += w[k] * posed[vertex, 2]
+            u, v = min(max(u, 0.0), columns - 1.001), min(max(v, 0.0), rows - 1.001)
+            x0, y0 = int(u), int(v)
+            fx, fy = u - x0, v - y0
+            above = 0.5 + 0.5 * (nx * lights.up[0] + ny * lights.up[1] + nz * lights.up[2])
+            lit = 1.0 - lights.shadow * (1.0 - lit_share(shadow, shadow_depth, px, py, pz))
+            for k in range(3):
+                colour = (texture[y0, x0, k] * (1 - fx) + texture[y0, x0 + 1, k] * fx) * (1 - fy)
+                colour += (texture[y0 + 1, x0, k] * (1 - fx) + texture[y0 + 1, x0 + 1, k] * fx) * fy
+                light = lights.sky[k] * above + lights.ground[k] * (1.0 - above) + 0.3
+                for lamp in range(len(lights.directions)):
+                    direction = lights.directions[lamp]
+                    cosine = max((nx * direction[0] + ny * direction[1] + nz * direction[2] + 0.3) / 1.3, 0.0)
+                    light += lights.colours[lamp][k] * cosine * (lit if lamp == 0 else 1.0)
+                picture[row, column, k] = colour * light
+            picture[row, column, 3] = 1.0
+    return picture
+
+
+def view_scan(scan: Scan, pose: Pose, lights: Lights, height: int, width: int, supersampling: float) -> HeadView:
+    """The scan in a picture, its points and which of them can be seen."""
+    posed = np.ascontiguousarray(scan.vertices @ pose.rotation.T, np.float32)
+    pixels = pose.project(posed)
+    step = np.float32(supersampling)
+    fine = np.ascontiguousarray((pixels[:, :2] + np.float32(0.5)) * step - np.float32(0.5))
+    fine_height, fine_width = round(height * supersampling), round(width * supersampling)
+    index, weights, buffer = rasterise(fine, np.ascontiguousarray(pixels[:, 2]), scan.triangles, fine_height, fine_width)
+    normals = vertex_normals(posed, scan.triangles)
+    shadow, depth = shadow_map(posed, scan.triangles, lights.directions[0])
+    shaded = _shade(index, weights, scan.triangles, scan.corners, scan.texture, normals, posed, lights, shadow, depth)
+    layer = cv2.resize(shaded, (width, height), interpolation=cv2.INTER_AREA)
+    points = scan_points(scan, pose)
+    visible = visibility((points[:, :2] + 0.5) * supersampling - 0.5, points[:, 2], buffer, DEPTH_TOLERANCE)
+    return HeadView(layer, points[:, :2].astype(np.float32), visible)
+
+
+def scan_points(scan: Scan, pose: Pose) -> np.ndarray:
+    """(68, 3) pixel x, pixel y, depth."""
+    return pose.project(scan.landmarks @ pose.rotation.T)
+
+
+def valid_points(visible: np.ndarray) -> np.ndarray:
+    """(68,) bool: all but the contour points that the head hides from the camera."""
+    valid = np.ones(len(visible), bool)
+    valid[:CONTOUR_POINTS] = visible[:CONTOUR_POINTS]
+    return valid
+
+
+def render_scan_clip(
+    scan: Scan, parameters: RenderParameters, motion: MotionParameters, seed: np.random.SeedSequence, num_frames: int
+) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Frames of the moving scan and the validity of their points: a pure function of the parameters and the seed."""
+    rng = np.random.default_rng(seed)
+    clips = parameters.clips
+    face = float(rng.uniform(*clips.face_pixels))
+    size = np.ptp(scan.landmarks[:, :2], axis=0).max()
+    centre = (clips.width * rng.uniform(0.44, 0.56), clips.height * rng.uniform(0.46, 0.54))
+    rest = Pose(0.0, 0.0, 0.0, centre, float(face / size), float(rng.uniform(9, 20)))
+    shot = sample_shot(rng, parameters, motion, num_frames, rest, face, SKIN, noise_bank(), YAW_LIMIT)
+    self_hidden: list[np.ndarray] = []
+
+    def points(time: float, pose: Pose) -> np.ndarray:
+        return scan_points(scan, pose)[:, :2]
+
+    def view(time: float, pose: Pose, lights: Lights) -> HeadView:
+        head = view_scan(scan, pose, lights, clips.height, clips.width, parameters.supersampling)
+        self_hidden.append(head.visible)
+        return head
+
+    for frame in film(Performer(points, view, SKIN), shot, num_frames, rng, grain_bank()):
+        yield frame, valid_points(self_hidden[-1])

@@ -1,0 +1,114 @@
+"""Who it is: the shape of a head, drawn from MakeHuman's macro targets (ancestry, sex, age, build) and detail targets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from strrn.render.mesh import AGES, BUILDS, DETAIL_FOLDERS, RACES, SEXES, Mesh
+
+POSITIVE = ("-incr", "-up", "-out", "-forward", "-convex", "-uncompress")
+NEGATIVE = ("-decr", "-down", "-in", "-backward", "-concave", "-compress")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Shape of a head and the traits that skin and hair are chosen by.
+
+    offsets: (V, 3) float32 added to the base mesh. sex: 0 female to 1 male. age: 0 child, 0.5 young, 1 old. ancestry: weights of RACES.
+    """
+
+    offsets: np.ndarray
+    sex: float
+    age: float
+    ancestry: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class DetailAxes:
+    """Detail targets as axes: a value v > 0 moves along `positive`, v < 0 along `negative` (row numbers of Mesh.targets, -1 = none).
+
+    twin: the same axis on the other side of the face, or -1. spread: standard deviation relative to the parameter `detail`.
+    """
+
+    positive: np.ndarray
+    negative: np.ndarray
+    twin: np.ndarray
+    spread: np.ndarray
+
+
+def detail_axes(mesh: Mesh) -> DetailAxes:
+    rows: dict[str, list[int]] = {}
+    for name, row in mesh.target_index().items():
+        if name.partition("/")[0] not in DETAIL_FOLDERS:
+            continue
+        positive = next((end for end in POSITIVE if name.endswith(end)), None)
+        negative = next((end for end in NEGATIVE if name.endswith(end)), None)
+        axis = name.removesuffix(positive or negative or "")
+        rows.setdefault(axis, [-1, -1])[1 if negative and not positive else 0] = row
+    names = list(rows)
+    number = {name: index for index, name in enumerate(names)}
+    twin = [number.get(_other_side(name), -1) for name in names]
+    spread = [_spread(name) for name in names]
+    table = np.array([rows[name] for name in names])
+    return DetailAxes(table[:, 0], table[:, 1], np.array(twin), np.array(spread))
+
+
+def _other_side(name: str) -> str:
+    folder, _, rest = name.partition("/")
+    if rest.startswith("l-"):
+        return f"{folder}/r-{rest[2:]}"
+    return f"{folder}/l-{rest[2:]}" if rest.startswith("r-") else name + " has no twin"
+
+
+def _spread(axis: str) -> float:
+    """Full strength of most targets is a caricature; what makes faces look drawn rather than born is held back further."""
+    folder, _, rest = axis.partition("/")
+    if folder == "asym":
+        return 0.5
+    if folder in ("neck", "ears") or "cleft" in rest or "epicanthus" in rest:
+        return 0.7
+    if folder == "head":
+        return 0.8
+    return 1.0
+
+
+def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, detail: float, asymmetry: float) -> Person:
+    """A new head. detail: standard deviation of the detail axes (1 = full target). asymmetry: how far the two sides may differ."""
+    index = mesh.target_index()
+    weights = np.zeros(len(mesh.targets), np.float32)
+    ancestry = rng.dirichlet(np.full(3, 0.35))
+    sex = float(np.clip(rng.choice([0.12, 0.88]) + rng.normal(0, 0.12), 0, 1))
+    age = float(np.clip(rng.choice([0.25, 0.55, 0.85], p=[0.12, 0.58, 0.3]) + rng.normal(0, 0.1), 0.1, 1))
+    child, old = max(0.0, 1 - 2 * age), max(0.0, 2 * age - 1)
+    by_age = dict(zip(AGES, (child, 1 - child - old, old), strict=True))
+    by_sex = dict(zip(SEXES, (1 - sex, sex), strict=True))
+    build = np.zeros(len(BUILDS))
+    build[0] = 1.0
+    for pair in ((1, 2), (3, 4)):
+        amount = np.clip(rng.normal(0, 0.4), -1, 1)
+        build[pair[int(amount > 0)]] += abs(amount)
+        build[0] -= 0.5 * abs(amount)
+    build = np.maximum(build, 0) / np.maximum(build, 0).sum()
+    for name_sex, share_sex in by_sex.items():
+        for name_age, share_age in by_age.items():
+            share = share_sex * share_age
+            for race, share_race in zip(RACES, ancestry, strict=True):
+                weights[index[f"{race}-{name_sex}-{name_age}"]] = share * share_race
+            for name, share_build in zip(BUILDS, build, strict=True):
+                weights[index[f"universal-{name_sex}-{name_age}-{name}"]] = share * share_build
+    values = _detail_values(rng, axes, detail, asymmetry)
+    up, down = values > 0, values < 0
+    np.add.at(weights, axes.positive[up & (axes.positive >= 0)], values[up & (axes.positive >= 0)])
+    np.add.at(weights, axes.negative[down & (axes.negative >= 0)], -values[down & (axes.negative >= 0)])
+    offsets = np.zeros(mesh.targets.shape[1], np.float32)
+    for row in np.flatnonzero(weights):
+        offsets += weights[row] * mesh.targets[row]
+    return Person(offsets.reshape(-1, 3), sex, age, tuple(float(share) for share in ancestry))
+
+
+def _detail_values(rng: np.random.Generator, axes: DetailAxes, detail: float, asymmetry: float) -> np.ndarray:
+    values = rng.normal(0, 1, len(axes.positive)) * axes.spread * detail
+    for axis, twin in enumerate(axes.twin):
+        if axis < twin:
+            values[twin] = values[axis] + asymmetry * detail * rng.normal()
+    return np.clip(values, -0.9, 0.9)

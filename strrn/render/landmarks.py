@@ -1,0 +1,253 @@
+"""The 68 points of 300-W on the head mesh, and which of them can be seen.
+
+Inner points are vertices of base.obj (or the mean of two); brow points lie on the painted brow; contour points follow the visible contour,
+as the annotators of 300-W did: from a centre inside the head, fans of rays are cast at fixed angles around the face, each fan giving
+candidate points from the cheek over the jaw to the neck, and the point of a fan is the one that lies farthest out in the picture.
+docs/renderer.md tells what was placed where and why.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from strrn.render.mesh import BODY, MASKS, Mesh
+from strrn.render.rasteriser import rasterise
+
+NUM_LANDMARKS = 68
+# Landmark -> vertices of base.obj of the person's right half (image left) and the middle; two vertices stand for their mean.
+RIGHT_VERTICES = {
+    27: (133,),
+    28: (131,),
+    29: (201,),
+    30: (5054,),
+    31: (286,),
+    32: (313,),
+    33: (317,),
+    36: (21,),
+    37: (4848,),
+    38: (4865,),
+    39: (66,),
+    40: (47,),
+    41: (41,),
+    48: (425,),
+    49: (5354,),
+    50: (450, 456),
+    51: (455,),
+    57: (492,),
+    58: (486,),
+    59: (406, 480),
+    60: (3708,),
+    61: (471,),
+    62: (474,),
+    66: (493,),
+    67: (481, 487),
+}
+MIRRORED = {
+    34: 32,
+    35: 31,
+    42: 39,
+    43: 38,
+    44: 37,
+    45: 36,
+    46: 41,
+    47: 40,
+    52: 50,
+    53: 49,
+    54: 48,
+    55: 59,
+    56: 58,
+    63: 61,
+    64: 60,
+    65: 67,
+}
+# The contour's fans: centre in the rest pose, angles around the face (0 = the person's right, 90 = down) and away from the front.
+FAN_CENTRE = np.array([0.0, 7.03, 0.70])
+FAN_START = -23.0
+NUM_FANS = 65
+FAN_FRONT, FAN_BACK, FAN_STEP = 66.0, -50.0, 2.0
+CONTOUR_POINTS = 17
+# Brow: where its middle line runs in the rest pose, outer to inner end, for the person's right (negative x).
+BROW_X = np.array([0.545, 0.455, 0.345, 0.225, 0.112])
+BROW_Y = np.array([7.458, 7.532, 7.553, 7.538, 7.49])
+BROW_ABOVE = 0.3  # landmarks lie this share of the half width above the middle line: annotators mark the upper edge more than the lower
+DEPTH_TOLERANCE = 0.045  # dm; a point this little behind the nearest surface still counts as visible (lids and lips fold)
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """N points that move with the mesh: vertices (N, 3) int32 and weights (N, 3) float32 (barycentric)."""
+
+    vertices: np.ndarray
+    weights: np.ndarray
+
+    def on(self, positions: np.ndarray) -> np.ndarray:
+        """Where they are for vertex positions (V, D): (N, D)."""
+        return np.einsum("nk,nkd->nd", self.weights, positions[self.vertices])
+
+
+@dataclass(frozen=True)
+class LandmarkMap:
+    """Landmarks of a mesh. inner: points 27..67. fans: (F * C) candidates of the contour, F fans of C each; lengths: (F,) used of C.
+
+    outward: (F, 2) unit directions of the fans in the face's own plane, y up. front: rest-pose lookup of triangles for `on_front`.
+    """
+
+    inner: SurfacePoints
+    fans: SurfacePoints
+    lengths: np.ndarray
+    outward: np.ndarray
+    front: np.ndarray
+    front_triangles: np.ndarray
+    rest: np.ndarray
+
+
+FRONT_SCALE, FRONT_SIZE, FRONT_CENTRE = 420.0, 640, np.array([0.0, 7.4])
+
+
+def build_landmarks(mesh: Mesh) -> LandmarkMap:
+    body = mesh.triangles[mesh.group == BODY]
+    inside, ears = (mesh.masks[:, MASKS.index(name)][body].max(1) > 0.3 for name in ("inside-mouth", "ears"))
+    fans, lengths, outward = _cast_fans(mesh.rest.astype(np.float64), body[~inside], ears[~inside])
+    points = (mesh.rest[:, :2] - FRONT_CENTRE) * [FRONT_SCALE, -FRONT_SCALE] + (FRONT_SIZE - 1) / 2
+    front, _, _ = rasterise(np.float32(points), np.ascontiguousarray(mesh.rest[:, 2]), body, FRONT_SIZE, FRONT_SIZE)
+    return LandmarkMap(_inner_points(mesh), fans, lengths, outward, front, body, mesh.rest)
+
+
+def _inner_points(mesh: Mesh) -> SurfacePoints:
+    vertices, weights = np.zeros((41, 3), np.int32), np.zeros((41, 3), np.float32)
+    for row, landmark in enumerate(range(27, NUM_LANDMARKS)):
+        names = RIGHT_VERTICES[MIRRORED.get(landmark, landmark)]
+        ours = mesh.of_base[list(names)]
+        if landmark in MIRRORED:
+            ours = _mirror(mesh, ours)
+        vertices[row, : len(ours)] = ours
+        weights[row, : len(ours)] = 1 / len(ours)
+    return SurfacePoints(vertices, weights)
+
+
+def _mirror(mesh: Mesh, vertices: np.ndarray) -> np.ndarray:
+    """For some body vertices, the nearest body vertex to the mirrored place: the base mesh is symmetric but for its last digits."""
+    body = np.unique(mesh.triangles[mesh.group == BODY])
+    mirrored = mesh.base[vertices].astype(np.float64) * [-1, 1, 1]
+    return body[np.linalg.norm(mesh.base[body][None] - mirrored[:, None], axis=-1).argmin(1)]
+
+
+def _cast_fans(rest: np.ndarray, triangles: np.ndarray, ears: np.ndarray) -> tuple[SurfacePoints, np.ndarray, np.ndarray]:
+    corner = rest[triangles[:, 0]]
+    first, second = rest[triangles[:, 1]] - corner, rest[triangles[:, 2]] - corner
+    angles = np.radians(np.linspace(FAN_START, 180 - FAN_START, NUM_FANS))
+    tilts = np.radians(np.arange(FAN_FRONT, FAN_BACK - FAN_STEP / 2, -FAN_STEP))
+    vertices = np.zeros((NUM_FANS, len(tilts), 3), np.int32)
+    weights = np.zeros((NUM_FANS, len(tilts), 3), np.float32)
+    lengths = np.zeros(NUM_FANS, np.int32)
+    for fan, angle in enumerate(angles):
+        sideways = np.array([-np.cos(angle), -np.sin(angle), 0])
+        radii = []
+        for tilt in tilts:
+            found = _hit(FAN_CENTRE, np.cos(tilt) * sideways + [0, 0, np.sin(tilt)], corner, first, second)
+            if found is None:  # a crack between two triangles, or an eye
+                continue
+            if ears[found[0]]:
+                break
+            triangle, weight, point = found
+            # The throat behind the chin is no contour of the face.
+            if point[2] < 0.5 + 0.6 * max(0.0, np.sin(angle)) ** 2:
+                break
+            vertices[fan, len(radii)], weights[fan, len(radii)] = triangles[triangle], weight
+            radii.append(float((point - FAN_CENTRE) @ sideways))
+        lengths[fan] = _end_of_face(np.array(radii))
+    outward = np.stack([-np.cos(angles), -np.sin(angles)], 1)
+    return SurfacePoints(vertices.reshape(-1, 3), weights.reshape(-1, 3)), lengths, outward
+
+
+def _end_of_face(radii: np.ndarray) -> int:
+    """How many candidates of a fan belong to the face: a few beyond its widest, before neck or ear widen it again."""
+    widest = 0
+    for number in range(1, len(radii)):
+        if radii[number] > radii[widest]:
+            widest = number
+        elif radii[number] < radii[widest] - 0.05:
+            break
+    return min(len(radii), widest + 4)
+
+
+def _hit(origin, direction, corner, first, second):
+    """The farthest front-facing triangle that a ray from inside leaves through (Moeller-Trumbore): index, weights, point or None."""
+    across = np.cross(direction, second)
+    area = (first * across).sum(1)
+    usable = np.abs(area) > 1e-12
+    inverse = 1 / np.where(usable, area, 1)
+    towards = origin - corner
+    u = inverse * (towards * across).sum(1)
+    turned = np.cross(towards, first)
+    v = inverse * (turned @ direction)
+    distance = inverse * (second * turned).sum(1)
+    outwards = np.cross(first, second) @ direction > 0
+    hits = np.flatnonzero(usable & outwards & (u >= -1e-6) & (v >= -1e-6) & (u + v <= 1 + 1e-6) & (distance > 0.35))
+    if len(hits) == 0:
+        return None
+    nearest = hits[distance[hits].argmin()]
+    weights = np.array([1 - u[nearest] - v[nearest], u[nearest], v[nearest]])
+    return nearest, weights, origin + distance[nearest] * direction
+
+
+def on_front(landmarks: LandmarkMap, points: np.ndarray) -> SurfacePoints:
+    """Points (N, 2) of the rest pose's front view, x and y in dm, as points on the mesh. Raises ValueError beside the face."""
+    pixels = np.rint((points - FRONT_CENTRE) * [FRONT_SCALE, -FRONT_SCALE] + (FRONT_SIZE - 1) / 2).astype(int)
+    if (pixels < 0).any() or (pixels >= FRONT_SIZE).any() or (landmarks.front[pixels[:, 1], pixels[:, 0]] < 0).any():
+        raise ValueError(f"points {points[:3].tolist()}… do not lie on the front of the face")
+    vertices = landmarks.front_triangles[landmarks.front[pixels[:, 1], pixels[:, 0]]]
+    corners = landmarks.rest[vertices][:, :, :2].astype(np.float64)
+    matrix = np.concatenate([corners.transpose(0, 2, 1), np.ones((len(points), 1, 3))], 1)
+    weights = np.linalg.solve(matrix, np.concatenate([points, np.ones((len(points), 1))], 1)[..., None])[..., 0]
+    return SurfacePoints(vertices, weights.astype(np.float32))
+
+
+def contour(landmarks: LandmarkMap, projected: np.ndarray, roll: np.ndarray) -> np.ndarray:
+    """The visible contour of the face: points 0..16 in the picture, y up, and their depth (17, 3).
+
+    projected: (F * C, 3) candidates in the picture and their depth. roll: (2, 2) rotation of the face in the picture's plane. The best candidate of a fan is
+    refined between its neighbours, so that the contour moves smoothly when the head turns. 300-W spreads the points evenly over each
+    half of the contour, from ear to chin.
+    """
+    num_fans, num_candidates = len(landmarks.lengths), len(projected) // len(landmarks.lengths)
+    candidates = projected.reshape(num_fans, num_candidates, 3)
+    outward = landmarks.outward @ roll.T
+    reach = np.einsum("fcd,fd->fc", candidates[:, :, :2], outward)
+    reach = np.where(np.arange(num_candidates)[None] < landmarks.lengths[:, None], reach, -np.inf)
+    best = reach.argmax(1)
+    fans = np.arange(num_fans)
+    inside = (best > 0) & (best < landmarks.lengths - 1)
+    before, after = reach[fans, np.maximum(best - 1, 0)], reach[fans, np.minimum(best + 1, num_candidates - 1)]
+    curve = np.where(inside, before - 2 * reach[fans, best] + after, -1.0)
+    shift = np.where(inside & (curve < -1e-12), 0.5 * (before - after) / np.minimum(curve, -1e-12), 0.0)
+    shift = np.clip(shift, -0.5, 0.5)
+    other = np.clip(best + np.where(shift < 0, -1, 1), 0, num_candidates - 1)
+    part = np.abs(shift)[:, None]
+    chosen = (1 - part) * candidates[fans, best] + part * candidates[fans, other]
+    middle, half = num_fans // 2, CONTOUR_POINTS // 2
+    right, left = _spread(chosen[: middle + 1], half + 1), _spread(chosen[middle:], half + 1)
+    return np.concatenate([right, left[1:]])
+
+
+def _spread(line: np.ndarray, count: int) -> np.ndarray:
+    """`count` points evenly along a polyline (N, 3), measured in the picture's plane."""
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line[:, :2], axis=0), axis=1))])
+    at = np.linspace(0, along[-1], count)
+    return np.stack([np.interp(at, along, column) for column in line.T], 1)
+
+
+def visibility(points: np.ndarray, depth: np.ndarray, buffer: np.ndarray, tolerance: float) -> np.ndarray:
+    """(N,) bool: can the point be seen, in the pixel where it lies or beside it?
+
+    points: (N, 2) pixels of the depth buffer (H, W); depth: (N,) of the points themselves. One free pixel in the 3 x 3 around it is enough,
+    so a point on the contour is not hidden by the face that it bounds. Points outside the picture are not visible.
+    """
+    height, width = buffer.shape
+    x, y = np.rint(points[:, 0]).astype(int), np.rint(points[:, 1]).astype(int)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    seen = np.zeros(len(points), bool)
+    for number in np.flatnonzero(inside):
+        around = buffer[max(y[number] - 1, 0) : y[number] + 2, max(x[number] - 1, 0) : x[number] + 2]
+        seen[number] = around.min() <= depth[number] + tolerance
+    return seen

@@ -1,0 +1,152 @@
+"""The `render` section of params.yaml. docs/renderer.md tells what each range does to the pictures."""
+
+from dataclasses import dataclass
+
+
+def _require(holds: bool, key: str, found: object, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{key} is {found!r}, expected {expected}")
+
+
+def _range(values: list, key: str, low: float, high: float) -> None:
+    _require(len(values) == 2 and low <= values[0] <= values[1] <= high, key, values, f"[smallest, largest] between {low} and {high}")
+
+
+def _share(value: float, key: str) -> None:
+    _require(0 <= value <= 1, key, value, "a share between 0 and 1")
+
+
+@dataclass
+class StillsParameters:
+    """train, val, test: numbers of pictures. per_identity: pictures of one identity. height, width: pixels. face_pixels: larger side of the
+    landmark box. jpeg_quality: range."""
+
+    train: int
+    val: int
+    test: int
+    per_identity: int
+    height: int
+    width: int
+    face_pixels: list[int]
+    jpeg_quality: list[int]
+
+    def __post_init__(self) -> None:
+        for key in ("train", "val", "test", "per_identity"):
+            _require(getattr(self, key) >= 1, f"stills.{key}", getattr(self, key), "at least 1")
+        _require(min(self.height, self.width) >= 64, "stills.height/width", [self.height, self.width], "at least 64 pixels")
+        _range(self.face_pixels, "stills.face_pixels", 24, min(self.height, self.width))
+        _range(self.jpeg_quality, "stills.jpeg_quality", 1, 100)
+
+
+@dataclass
+class ClipsParameters:
+    """train, val, test and head_scan: numbers of clips; *_frames: frames of one. fps, height, width, face_pixels as for stills."""
+
+    train: int
+    train_frames: int
+    val: int
+    val_frames: int
+    test: int
+    test_frames: int
+    head_scan: int
+    head_scan_frames: int
+    fps: int
+    height: int
+    width: int
+    face_pixels: list[int]
+
+    def __post_init__(self) -> None:
+        for split in ("train", "val", "test", "head_scan"):
+            _require(getattr(self, split) >= 1, f"clips.{split}", getattr(self, split), "at least 1")
+            _require(getattr(self, f"{split}_frames") >= 3, f"clips.{split}_frames", getattr(self, f"{split}_frames"), "at least 3")
+        _require(1 <= self.fps <= 240, "clips.fps", self.fps, "1 to 240")
+        _require(min(self.height, self.width) >= 64, "clips.height/width", [self.height, self.width], "at least 64 pixels")
+        _require(self.height % 2 == 0 and self.width % 2 == 0, "clips.height/width", [self.height, self.width], "even (H.264)")
+        _range(self.face_pixels, "clips.face_pixels", 24, min(self.height, self.width))
+
+
+@dataclass
+class LookParameters:
+    """detail: standard deviation of the shape targets. asymmetry: share of it by which the sides differ. expression: 0..1. beards (of grown
+    men), glasses, sunglasses (of the glasses), long_hair: shares."""
+
+    detail: float
+    asymmetry: float
+    expression: float
+    beards: float
+    glasses: float
+    sunglasses: float
+    long_hair: float
+
+    def __post_init__(self) -> None:
+        for key in ("detail", "asymmetry", "expression", "beards", "glasses", "sunglasses", "long_hair"):
+            _share(getattr(self, key), f"look.{key}")
+
+
+@dataclass
+class ViewParameters:
+    """Stills. yaw, pitch, roll: standard deviations in degrees; limit: largest yaw. contrast: strength of the lamp, 0..1.
+
+    occluders: share of pictures with one. blur: sigma range in pixels, noise: range (share of full scale), low_resolution: share of pictures."""
+
+    yaw: float
+    yaw_limit: float
+    pitch: float
+    roll: float
+    contrast: float
+    occluders: float
+    blur: list[float]
+    noise: list[float]
+    low_resolution: float
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.yaw_limit <= 75, "view.yaw_limit", self.yaw_limit, "0 to 75 degrees")
+        for key in ("yaw", "pitch", "roll"):
+            _require(0 <= getattr(self, key) <= 45, f"view.{key}", getattr(self, key), "0 to 45 degrees")
+        for key in ("contrast", "occluders", "low_resolution"):
+            _share(getattr(self, key), f"view.{key}")
+        _range(self.blur, "view.blur", 0, 5)
+        _range(self.noise, "view.noise", 0, 0.2)
+
+
+@dataclass
+class MotionParameters:
+    """Clips. speed: peak of the head's speed in face widths a frame while it moves, a range over clips. shutter: exposure time as a share of
+    the frame interval (motion blur). occluders: share of clips in which something passes. light: relative change of the light. blur, noise:
+    as for stills. crf: H.264 quality range (larger is worse)."""
+
+    speed: list[float]
+    shutter: list[float]
+    occluders: float
+    light: list[float]
+    blur: list[float]
+    noise: list[float]
+    crf: list[int]
+
+    def __post_init__(self) -> None:
+        _range(self.speed, "motion speed", 0, 0.3)
+        _range(self.shutter, "motion shutter", 0, 1)
+        _range(self.light, "motion light", 0, 0.9)
+        _share(self.occluders, "motion occluders")
+        _range(self.blur, "motion blur", 0, 5)
+        _range(self.noise, "motion noise", 0, 0.2)
+        _range(self.crf, "motion crf", 0, 51)
+
+
+@dataclass
+class RenderParameters:
+    """workers: processes, 0 for all cores (no influence on the result). supersampling: samples a pixel along each axis. motion: of train and
+    val clips; motion_test: of the clips that are scored, harder on purpose."""
+
+    workers: int
+    supersampling: float
+    stills: StillsParameters
+    clips: ClipsParameters
+    look: LookParameters
+    view: ViewParameters
+    motion: MotionParameters
+    motion_test: MotionParameters
+
+    def __post_init__(self) -> None:
+        _require(self.workers >= 0, "workers", self.workers, "0 (all cores) or a number of processes")
+        _require(1 <= self.supersampling <= 4, "supersampling", self.supersampling, "1 to 4")

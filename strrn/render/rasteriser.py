@@ -1,0 +1,69 @@
+"""A z-buffer rasteriser (numba): which triangle each pixel sees, and where in it."""
+
+import numpy as np
+from numba import njit
+
+NOTHING = -1
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def rasterise(points, depth, triangles, height, width, cull=True):
+    """Nearest triangle of every pixel.
+
+    points: (V, 2) float32, x and y in pixels (y down, integer = pixel centre). depth: (V,) float32, larger is nearer.
+    triangles: (T, 3) int32, counter-clockwise as seen by a viewer whose y axis points up; the others are culled.
+    Returns index (height, width) int32 with NOTHING where no triangle is, weights (height, width, 2) float32 (barycentric, of the first
+    two corners) and the depth buffer (height, width) float32. Weights are affine in the picture: triangles are far smaller than their
+    distance.
+    """
+    index = np.full((height, width), NOTHING, np.int32)
+    weights = np.zeros((height, width, 2), np.float32)
+    buffer = np.full((height, width), np.float32(-1e30), np.float32)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+        area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy)
+        if area > -1e-9 and (cull or area < 1e-9):
+            continue
+        y0 = max(0, int(np.ceil(min(ay, by, cy))))
+        y1 = min(height - 1, int(np.floor(max(ay, by, cy))))
+        x0 = max(0, int(np.ceil(min(ax, bx, cx))))
+        x1 = min(width - 1, int(np.floor(max(ax, bx, cx))))
+        inverse = 1.0 / area
+        step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
+        for y in range(y0, y1 + 1):
+            wa = ((by - cy) * (x0 - cx) + (cx - bx) * (y - cy)) * inverse
+            wb = ((cy - ay) * (x0 - cx) + (ax - cx) * (y - cy)) * inverse
+            for x in range(x0, x1 + 1):
+                wc = 1.0 - wa - wb
+                if wa >= -1e-5 and wb >= -1e-5 and wc >= -1e-5:
+                    z = wa * depth[a] + wb * depth[b] + wc * depth[c]
+                    if z > buffer[y, x]:
+                        buffer[y, x] = z
+                        index[y, x] = t
+                        weights[y, x, 0] = wa
+                        weights[y, x, 1] = wb
+                wa += step_a
+                wb += step_b
+    return index, weights, buffer
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def vertex_normals(vertices, triangles):
+    """Unit normals (V, 3) float32: area-weighted mean of the triangles around a vertex (V, 3); zero where there is no triangle."""
+    normals = np.zeros(vertices.shape, np.float32)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for v in (a, b, c):
+            normals[v, 0] += nx
+            normals[v, 1] += ny
+            normals[v, 2] += nz
+    for v in range(vertices.shape[0]):
+        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
+        if length > 1e-12:
+            for k in range(3):
+                normals[v, k] /= length
+    return normals
