@@ -1,40 +1,62 @@
 """The clips that every round is tested on, by dataset: rendered_test, head_scan (both with truth) and real_clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
-DATASETS_WITH_TRUTH = ("rendered_test", "head_scan")
+from strrn.core.files import read_json_lines
+from strrn.core.video import probe
+
+DATASETS = {"rendered": "rendered_test", "head_scan": "head_scan"}  # by kind of clip
+DATASETS_WITH_TRUTH = tuple(DATASETS.values())
 REAL_CLIPS = "real_clips"
+
+
+class FaceInView(Enum):
+    """Whether a real clip shows a face in every frame, in some, or in none."""
+
+    always = "always"
+    sometimes = "sometimes"
+    never = "never"
 
 
 @dataclass(frozen=True)
 class EvaluationClip:
-    """A clip that no model was trained on. truth: path of its truth table, None for real clips."""
+    """A clip that no model was trained on. truth: path of its truth table, None for real clips; face: of those, `always` otherwise."""
 
     clip_id: str
     dataset: str
     path: Path
     truth: Path | None
+    face: FaceInView
     num_frames: int
+    fps: float
 
 
-def evaluation_clips(records: Sequence[Mapping]) -> list[EvaluationClip]:
-    """The test clips among clip records whose paths are resolved (see `strrn.data`), in the order of their ids.
-
-    Raises ValueError where a dataset has no clip, or a clip of a kind that needs truth has none.
-    """
+def rendered_clips(rendered: Path) -> list[EvaluationClip]:
+    """The clips with truth: split test of the clip records in `rendered`. Raises ValueError where a dataset has none."""
     clips = []
-    for record in records:
-        dataset = {"rendered": "rendered_test", "head_scan": "head_scan", "real": REAL_CLIPS}[record["kind"]]
-        if record["split"] != "test":
-            continue
-        truth = Path(record["truth"]) if record["truth"] else None
-        if (truth is None) != (dataset == REAL_CLIPS):
-            raise ValueError(f"test clip {record['clip_id']!r} of kind {record['kind']!r}: truth is {record['truth']!r}")
-        clips.append(EvaluationClip(record["clip_id"], dataset, Path(record["path"]), truth, int(record["num_frames"])))
-    found = {clip.dataset for clip in clips}
-    missing = [dataset for dataset in (*DATASETS_WITH_TRUTH, REAL_CLIPS) if dataset not in found]
+    for record in read_json_lines(rendered / "clips.jsonl"):
+        if record["split"] == "test":
+            dataset, path, truth = DATASETS[record["kind"]], rendered / record["path"], rendered / record["truth"]
+            number, fps = int(record["num_frames"]), float(record["fps"])
+            clips.append(EvaluationClip(record["clip_id"], dataset, path, truth, FaceInView.always, number, fps))
+    missing = set(DATASETS_WITH_TRUTH) - {clip.dataset for clip in clips}
     if missing:
-        raise ValueError(f"no test clips of {missing} among {len(records)} clip records: check the splits in params.yaml")
+        raise ValueError(
+            f"{rendered / 'clips.jsonl'} has no test clips for {sorted(missing)}: raise their number in params.yaml, render.clips"
+        )
+    return sorted(clips, key=lambda clip: clip.clip_id)
+
+
+def real_clips(folder: Path, faces: Mapping[str, FaceInView]) -> list[EvaluationClip]:
+    """The real test clips: faces maps a path below `folder` to what the clip shows. Raises FileNotFoundError where one is not there."""
+    clips = []
+    for name, face in faces.items():
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"test clip {path} of params.yaml, evaluate.real_clips, is not there: run the stage `download`")
+        info = probe(path)
+        clips.append(EvaluationClip(path.stem, REAL_CLIPS, path, None, face, info.num_frames, info.fps))
     return sorted(clips, key=lambda clip: clip.clip_id)

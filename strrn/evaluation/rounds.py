@@ -10,23 +10,23 @@ import pyarrow as pa
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import read_table, write_table
-from strrn.evaluation.clips import DATASETS_WITH_TRUTH, REAL_CLIPS, EvaluationClip
+from strrn.evaluation.clips import DATASETS_WITH_TRUTH, REAL_CLIPS, EvaluationClip, FaceInView
 from strrn.evaluation.predict import SYSTEMS, cycle_schema
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
 from strrn.evaluation.score import frame_rows, score_with_truth, score_without_truth
+
+APART = 15  # frames between two that are shown of one clip
 
 
 @dataclass(frozen=True)
 class EvaluateParameters:
     """workers: processes, 0 = all cores (does not change results). max_frames_per_clip: of real clips, those with truth are run whole.
-    failure_threshold: normalised error above which a frame has failed. always_in_view, never_in_view: ids of real clips that show a face
-    in every frame, and in none."""
+    failure_threshold: normalised error above which a frame has failed. real_clips: path below data/raw -> whether a face is in view."""
 
     workers: int
     max_frames_per_clip: int
     failure_threshold: float
-    always_in_view: list[str]
-    never_in_view: list[str]
+    real_clips: dict[str, FaceInView]
 
     def __post_init__(self) -> None:
         if self.workers < 0:
@@ -35,10 +35,8 @@ class EvaluateParameters:
             raise ValueError(f"max_frames_per_clip: found {self.max_frames_per_clip}, expected at least 3, which jitter needs")
         if not self.failure_threshold > 0:
             raise ValueError(f"failure_threshold: found {self.failure_threshold}, expected a share of the distance above 0")
-        if not self.always_in_view or set(self.always_in_view) & set(self.never_in_view):
-            raise ValueError(
-                f"always_in_view {self.always_in_view} must name a clip, and share none with never_in_view {self.never_in_view}"
-            )
+        if FaceInView.always not in self.real_clips.values():
+            raise ValueError(f"real_clips: found {self.real_clips}, expected at least one clip with a face always in view")
 
 
 def frames_schema() -> pa.Schema:
@@ -68,7 +66,9 @@ def score_round(
         real: dict[str, ClipPredictions] = {c.clip_id: predictions[c.clip_id] for c in clips if c.dataset == REAL_CLIPS}
         of_system = cycles["system"] == system
         errors = {clip_id: cycles["cycle_error"][of_system & (cycles["clip_id"] == clip_id)] for clip_id in real}
-        scores[system][REAL_CLIPS] = score_without_truth(real, errors, scheme, parameters.always_in_view, parameters.never_in_view)
+        views = {view: [c.clip_id for c in clips if c.dataset == REAL_CLIPS and c.face is view] for view in FaceInView}
+        always, never = views[FaceInView.always], views[FaceInView.never]
+        scores[system][REAL_CLIPS] = score_without_truth(real, errors, scheme, always, never)
     write_table(folder / "frames.parquet", columns, frames_schema())
     write_json(scores_path, scores)
 
@@ -80,3 +80,18 @@ def collect(scores: Mapping[str, Path]) -> dict:
 
 def read_frames_table(folder: Path) -> dict[str, np.ndarray]:
     return read_table(folder / "frames.parquet", frames_schema())
+
+
+def extreme_frames(columns: Mapping[str, np.ndarray], system: str, number: int, *, worst: bool) -> list[tuple[str, int, float]]:
+    """(clip_id, frame, nme) of a system's worst or best frames, at most one from a stretch of `APART` frames of a clip.
+
+    A frame without a prediction is the worst there is.
+    """
+    rows = np.flatnonzero((columns["system"] == system) & ~np.isnan(columns["nme"]))
+    errors = columns["nme"][rows].astype(float)
+    chosen: list[tuple[str, int, float]] = []
+    for i in rows[np.argsort(-errors if worst else errors, kind="stable")]:
+        clip_id, frame = str(columns["clip_id"][i]), int(columns["frame"][i])
+        if len(chosen) < number and all(clip_id != other or abs(frame - at) >= APART for other, at, _ in chosen):
+            chosen.append((clip_id, frame, float(columns["nme"][i])))
+    return chosen

@@ -1,0 +1,49 @@
+"""Stage `evaluate`: runs a round's models over the test clips, as detector and as tracker, and scores what they said."""
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+
+from strrn.core.landmarks import load_scheme
+from strrn.evaluation.clips import EvaluationClip, real_clips, rendered_clips
+from strrn.evaluation.predict import predict, torch_models
+from strrn.evaluation.rounds import EvaluateParameters, score_round
+from strrn.runtime.parameters import RuntimeParameters
+from strrn.stages import logs
+from strrn.stages.parameters import load_section, load_value
+from strrn.stages.rounds import round_names
+from strrn.stages.setting import MODELS
+
+RAW = Path("data/raw")
+RENDERED = Path("data/rendered")
+PREDICTIONS = Path("data/predictions")
+SCORES = Path("reports/rounds")
+
+
+def load_clips(parameters: EvaluateParameters) -> list[EvaluationClip]:
+    return rendered_clips(RENDERED) + real_clips(RAW, parameters.real_clips)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--round", required=True)
+    name = parser.parse_args().round
+    if name not in round_names():
+        raise ValueError(f"there is no round {name!r} in params.yaml; there are {round_names()}")
+    parameters = load_section("evaluate", EvaluateParameters)
+    scheme, clips = load_scheme(load_value("scheme", str)), load_clips(parameters)
+    predict(
+        clips,
+        partial(torch_models, MODELS / name),
+        scheme,
+        load_section("runtime", RuntimeParameters),
+        PREDICTIONS / name,
+        max_frames=parameters.max_frames_per_clip,
+        workers=parameters.workers or len(os.sched_getaffinity(0)),
+    )
+    score_round(PREDICTIONS / name, clips, scheme, parameters, SCORES / f"{name}.json")
+
+
+if __name__ == "__main__":
+    logs.run(main)

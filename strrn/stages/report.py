@@ -1,0 +1,143 @@
+"""Stage `report`: metrics and curves of all rounds together, the overlay clip and the HTML report."""
+
+import csv
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from strrn.core.files import read_json, write_json, write_text
+from strrn.core.landmarks import LandmarkScheme, load_scheme
+from strrn.core.tables import read_table, stills_schema
+from strrn.evaluation import curves, pictures, report
+from strrn.evaluation.clips import DATASETS_WITH_TRUTH, EvaluationClip
+from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
+from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
+from strrn.stages import logs
+from strrn.stages.evaluate import PREDICTIONS, RAW, RENDERED, SCORES, load_clips
+from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
+from strrn.stages.rounds import FIRST, round_names
+from strrn.stages.setting import MODELS, PSEUDO
+
+REPORTS = Path("reports")
+PLOTS = REPORTS / "plots"
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    parameters = load_section("report", report.ReportParameters)
+    evaluate = load_section("evaluate", EvaluateParameters)
+    scheme, rounds = load_scheme(load_value("scheme", str)), round_names()
+    last = rounds[-1]
+    clips = {clip.clip_id: clip for clip in load_clips(evaluate)}
+    metrics = collect({name: SCORES / f"{name}.json" for name in rounds})
+    write_json(REPORTS / "metrics.json", metrics)
+
+    frames = {name: read_frames_table(PREDICTIONS / name) for name in rounds}
+    summaries = {name: read_json(PSEUDO / name / "summary.json") for name in rounds if name != FIRST}
+    training = {(name, model): _training_log(MODELS / name / f"{model}.log.csv") for name in rounds for model in ("detector", "tracker")}
+    rows = {
+        "ced": curves.ced_rows(frames),
+        "error_over_time": curves.error_rows(frames, parameters.error_clip, [(FIRST, "detector"), (last, "tracker")]),
+        "training": curves.training_rows(training),
+        "acceptance": curves.acceptance_rows(summaries),
+    }
+    for name, table in rows.items():
+        curves.write_rows(PLOTS / f"{name}.csv", table)
+
+    before = read_predictions(PREDICTIONS / FIRST / "detector.parquet", scheme)
+    after = read_predictions(PREDICTIONS / last / "tracker.parquet", scheme)
+    overlay = REPORTS / "overlay.mp4"
+    shown = clips.get(parameters.overlay_clip)
+    if shown is None:
+        raise ValueError(f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}")
+    systems = {f"{FIRST} detector": before[shown.clip_id].points_frame, f"{last} tracker": after[shown.clip_id].points_frame}
+    count = pictures.write_overlay(
+        overlay, shown.path, systems, scheme, fps=shown.fps, height=parameters.overlay_height, quality=parameters.overlay_quality
+    )
+
+    by_round = metrics["rounds"]
+    content = {
+        "first_round": FIRST,
+        "last_round": last,
+        "headline": report.headline(by_round),
+        "summary_headings": [heading for heading, *_ in report.SUMMARY_COLUMNS],
+        "summary": report.summary_rows(by_round),
+        "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
+        "overlay": pictures.file_uri(overlay, "video/mp4"),
+        "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
+        "ced": report.inline(curves.ced_chart(rows["ced"], rounds)),
+        "error": report.inline(curves.error_chart(rows["error_over_time"])),
+        "error_clip": parameters.error_clip,
+        "acceptance": report.acceptance_table(summaries),
+        "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"])),
+        "training": report.inline(curves.training_chart(rows["training"], rounds)),
+        "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
+        "stills": _contact_sheet(scheme, parameters),
+        "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),
+        "parameters": PARAMS_FILE.read_text(encoding="utf-8"),
+    }
+    report.write_report(REPORTS / "report.html", content)
+    places = f"tracker  models/export/tracker.onnx\nreport   {REPORTS / 'report.html'}\noverlay  {overlay}\n"
+    write_text(REPORTS / "summary.txt", places)
+    log.info("report of %d rounds: %s, %s", len(rounds), REPORTS / "report.html", overlay)
+
+
+def _training_log(path: Path) -> list[dict]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: the log of a training is missing; run `dvc repro` to train again")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _frame_pictures(
+    columns: Mapping[str, np.ndarray],
+    clips: Mapping[str, EvaluationClip],
+    before: Mapping[str, ClipPredictions],
+    after: Mapping[str, ClipPredictions],
+    scheme: LandmarkScheme,
+    parameters: report.ReportParameters,
+) -> list[tuple[str, list[dict]]]:
+    """(title, pictures) of the last tracker's best and worst frames."""
+    truths = {clip_id: read_truth(clip.truth, scheme) for clip_id, clip in clips.items() if clip.dataset in DATASETS_WITH_TRUTH}
+    groups = []
+    for title, worst in (("Worst", True), ("Best", False)):
+        chosen = extreme_frames(columns, "tracker", parameters.num_frames, worst=worst)
+        frames = [
+            pictures.ShownFrame(
+                clip_id,
+                clips[clip_id].path,
+                frame,
+                truths[clip_id].points_frame[frame],
+                (before[clip_id].points_frame[frame], after[clip_id].points_frame[frame]),
+            )
+            for clip_id, frame, _ in chosen
+        ]
+        images = pictures.compare_frames(frames, scheme, parameters.picture_size)
+        groups.append(
+            (
+                title,
+                [
+                    {"image": pictures.jpeg_uri(image), "caption": f"{clip_id}, frame {frame}: {_error_text(error)}"}
+                    for image, (clip_id, frame, error) in zip(images, chosen, strict=True)
+                ],
+            )
+        )
+    return groups
+
+
+def _error_text(error: float) -> str:
+    return f"error {error:.2%}" if np.isfinite(error) else "no prediction"
+
+
+def _contact_sheet(scheme: LandmarkScheme, parameters: report.ReportParameters) -> str:
+    """Stills spread over the whole training set, so that many identities are seen."""
+    stills = read_table(RENDERED / "stills_train.parquet", stills_schema(scheme.num_landmarks))
+    chosen = np.unique(np.linspace(0, len(stills["image"]) - 1, parameters.num_stills).astype(int))
+    image = pictures.stills_sheet(stills["image"][chosen], stills["points_frame"][chosen], scheme, parameters.picture_size, columns=8)
+    return pictures.jpeg_uri(image)
+
+
+if __name__ == "__main__":
+    logs.run(main)

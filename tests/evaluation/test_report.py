@@ -1,0 +1,148 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from strrn.core.video import probe
+from strrn.evaluation.report import Cell, ReportParameters, markdown_lines, summary_rows
+from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
+from strrn.stages import evaluate, report
+from strrn.stages.parameters import load_section
+from tests.evaluation.small_run import FRAMES, SCHEME, make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a small run after the stage `report`."""
+    root = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        make_run(root)
+        parameters = load_section("evaluate", EvaluateParameters)
+        clips = evaluate.load_clips(parameters)
+        for name in ("r0", "r1"):
+            score_round(evaluate.PREDICTIONS / name, clips, SCHEME, parameters, evaluate.SCORES / f"{name}.json")
+        report.main()
+    return root
+
+
+def test_metrics_are_of_the_agreed_form(run):
+    metrics = json.loads((run / "reports/metrics.json").read_text())
+    assert list(metrics["rounds"]) == ["r0", "r1"]
+    for systems in metrics["rounds"].values():
+        assert list(systems) == ["detector", "tracker"]
+        for datasets in systems.values():
+            assert list(datasets) == ["rendered_test", "head_scan", "real_clips"]
+            named = {"nme_inter_ocular", "nme_inter_pupil", "auc_0.08_inter_ocular", "jitter_e3", "residual_jitter", "lag_e1"}
+            assert named <= set(datasets["rendered_test"]) and named <= set(datasets["head_scan"])
+            assert datasets["real_clips"]["cycle_error"] == pytest.approx(0.02)
+            assert datasets["real_clips"]["lost"] == datasets["real_clips"]["false_tracks"] == 0
+            assert datasets["rendered_test"]["missing"] == pytest.approx(1 / FRAMES, abs=1e-6)
+            assert "nme" not in datasets["rendered_test"]
+    # The noise halves from detector to tracker and from round to round.
+    first, last = metrics["rounds"]["r0"]["detector"], metrics["rounds"]["r1"]["tracker"]
+    for dataset in ("rendered_test", "head_scan"):
+        for name in ("nme_inter_ocular", "residual_jitter"):
+            assert last[dataset][name] / first[dataset][name] == pytest.approx(0.25, abs=0.03)
+
+
+def test_report_is_one_file_that_needs_no_network(run):
+    html = (run / "reports/report.html").read_text()
+    addresses = [url for url in re.findall(r"https?://[^\s\"'<>]+", html) if not url.startswith("http://www.w3.org/")]
+    assert addresses == []
+    sources = re.findall(r"""(?:src|href)=["']([^"']{1,60})""", html)
+    assert sources and all(source.startswith(("data:", "#")) for source in sources)
+    assert html.count("<svg") == 4 and "<script" not in html
+    assert "first &lt;source&gt;" in html
+    assert 30_000 < len(html) < 15_000_000
+
+
+def test_overlay_plays_and_shows_both_systems(run):
+    info = probe(run / "reports/overlay.mp4")
+    assert (info.height, info.width, info.num_frames) == (96, 192, FRAMES)
+
+
+def test_plot_files_have_named_columns(run):
+    columns = {}
+    for path in sorted((run / "reports/plots").iterdir()):
+        with path.open(newline="") as file:
+            columns[path.name] = next(csv.reader(file))
+    assert columns == {
+        "acceptance.csv": ["round", "outcome", "frames"],
+        "ced.csv": ["threshold", "share", "series", "round", "system", "dataset"],
+        "error_over_time.csv": ["frame", "nme", "series", "round", "system", "dataset"],
+        "training.csv": ["epoch", "validation_error", "series", "round", "model"],
+    }
+    with (run / "reports/plots/acceptance.csv").open(newline="") as file:
+        assert sum(int(row["frames"]) for row in csv.DictReader(file)) == 100
+
+
+def test_the_three_places_are_named(run):
+    places = (run / "reports/summary.txt").read_text()
+    assert all(name in places for name in ("models/export/tracker.onnx", "reports/report.html", "reports/overlay.mp4"))
+
+
+def test_a_second_report_is_the_same(run, monkeypatch):
+    monkeypatch.chdir(run)
+    before = Path("reports/report.html").read_bytes()
+    report.main()
+    assert Path("reports/report.html").read_bytes() == before
+
+
+def test_worst_frames_are_those_without_prediction(run):
+    columns = read_frames_table(run / "data/predictions/r1")
+    worst = extreme_frames(columns, "tracker", 2, worst=True)
+    assert worst[0] == ("first", FRAMES - 1, np.inf)
+    best = extreme_frames(columns, "tracker", 2, worst=False)
+    assert best[0][2] == columns["nme"][columns["system"] == "tracker"].min()
+    assert {clip_id for clip_id, _, _ in best} == {"first", "scan"}  # neighbours of a shown frame are left out
+
+
+def test_unknown_clips_are_named(run, monkeypatch):
+    monkeypatch.chdir(run)
+    text = Path("params.yaml").read_text()
+    for key, wrong in (("overlay_clip: shown", "overlay_clip: nobody"), ("error_clip: scan", "error_clip: nobody")):
+        Path("params.yaml").write_text(text.replace(key, wrong))
+        with pytest.raises(ValueError, match=r"report\.(overlay|error)_clip.*'nobody' is no test clip"):
+            report.main()
+    Path("params.yaml").write_text(text)
+
+
+def test_changes_are_against_the_first_detector():
+    def datasets(value):
+        scores = {"nme_inter_ocular": value, "residual_jitter": value, "lag_e1": 0.1, "rt_jitter": value, "cycle_error": None}
+        return {name: scores | {"lost": 0.0} for name in ("rendered_test", "head_scan", "real_clips")}
+
+    rows = summary_rows({"r0": {"detector": datasets(0.04), "tracker": datasets(0.05)}, "r1": {"detector": datasets(0.03)}})
+    cells = [row["cells"][0] for row in rows]
+    assert [cell.text for cell in cells] == ["4.00 %", "5.00 %", "3.00 %"]
+    assert [cell.change_text for cell in cells] == ["", "+25 %", "\u221225 %"]
+    assert [cell.tone for cell in cells] == ["same", "worse", "better"]
+    assert rows[2]["cells"][7] == Cell("\u2013", None)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        (ReportParameters, {"overlay_quality": 60}, "overlay_quality: found 60"),
+        (ReportParameters, {"num_frames": 0}, "num_frames: found 0"),
+        (EvaluateParameters, {"workers": -1}, "workers: found -1"),
+        (EvaluateParameters, {"max_frames_per_clip": 2}, "max_frames_per_clip: found 2"),
+        (EvaluateParameters, {"failure_threshold": 0.0}, "failure_threshold: found 0"),
+        (EvaluateParameters, {"real_clips": {}}, "real_clips: found {}"),
+    ],
+)
+def test_ranges_of_the_parameters(section, changes, message, run, monkeypatch):
+    monkeypatch.chdir(run)
+    values = vars(load_section("report" if section is ReportParameters else "evaluate", section))
+    with pytest.raises(ValueError, match=message):
+        section(**(values | changes))
+
+
+def test_data_card_markdown():
+    html = markdown_lines("# Title\n- a <b>\n- c\ntext\n| x | y |\n|---|---|\n| 1 | 2 |\n")
+    assert "<h4>Title</h4>" in html and "<ul><li>a &lt;b&gt;</li>\n<li>c</li>\n</ul>\n<p>text</p>" in html
+    assert "<tr><th>x</th><th>y</th></tr>\n<tr><td>1</td><td>2</td></tr>\n</table>" in html
