@@ -79,7 +79,7 @@ class World:
     def track(self, crop, start):
         self.calls.append("track")
         points = self._truth_in(crop)
-        return start + (3, 1) if points is None else points + self.tracker_drift
+        return start + np.array([3, 1]) if points is None else points + self.tracker_drift
 
     def find_faces(self, picture):
         if picture.shape[0] == SIZE:

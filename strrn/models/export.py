@@ -1,0 +1,117 @@
+"""Networks to ONNX files with their pre- and post-processing inside, and everything the runtime has to know in the metadata.
+
+Graphs (batch size free):
+    detector: crop (B, H, W, 3) uint8 RGB -> points_crop (B, L, 2), confidence (B, L), float32
+    tracker:  crop (B, H, W, 3) uint8 RGB, start_points_crop (B, L, 2) float32 -> points_crop (B, L, 2) float32
+
+Exported by `dynamo=True`: it exports the hourglass's antialiased resizing, which the TorchScript exporter refuses; for MDM and STRRN
+both give the same speed and parity.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from strrn.core.files import atomic
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+OPSET = 20
+
+
+class _DetectorGraph(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        return self.module(_images(crop))
+
+
+class _TrackerGraph(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, crop: Tensor, start_points_crop: Tensor) -> Tensor:
+        return self.module(_images(crop), start_points_crop)
+
+
+def _images(crop: Tensor) -> Tensor:
+    """Crops at rest (B, H, W, 3) uint8 -> what the networks take: (B, 3, H, W) float32 in [0, 1]."""
+    return crop.permute(0, 3, 1, 2).float() / 255
+
+
+def export_detector(module: nn.Module, path: Path | str, metadata: Mapping[str, object]) -> None:
+    """module: images (B, 3, H, W) -> points_crop (B, L, 2), confidence (B, L). metadata: see `_export`."""
+    crop = torch.zeros(2, metadata["size"], metadata["size"], 3, dtype=torch.uint8)
+    _export(_DetectorGraph(module), (crop,), ["points_crop", "confidence"], path, {**metadata, "kind": "detector"})
+
+
+def export_tracker(module: nn.Module, path: Path | str, metadata: Mapping[str, object]) -> None:
+    """module: images (B, 3, H, W), start_points_crop (B, L, 2) -> points_crop (B, L, 2). metadata: see `_export`."""
+    crop = torch.zeros(2, metadata["size"], metadata["size"], 3, dtype=torch.uint8)
+    start = torch.tensor(metadata["reference_shape"], dtype=torch.float32).expand(2, -1, -1).contiguous()
+    _export(_TrackerGraph(module), (crop, start), ["points_crop"], path, {**metadata, "kind": "tracker"})
+
+
+def _export(graph: nn.Module, example: tuple[Tensor, ...], outputs: list[str], path: Path | str, metadata: Mapping[str, object]) -> None:
+    """metadata: values that JSON can hold; each becomes a JSON string under its key. `strrn.runtime.models` says which it reads."""
+    inputs = ["crop", "start_points_crop"][: len(example)]
+    batch = torch.export.Dim("batch")
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            graph.eval(),
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=tuple({0: batch} for _ in example),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata.items()})
+    onnx.checker.check_model(model)
+    with atomic(path) as temporary:
+        onnx.save(model, temporary)
+
+
+@contextmanager
+def _quiet_exporter():
+    """The exporter warns that torchvision, which nothing here needs, is not installed."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def parity(module: nn.Module, session: "onnxruntime.InferenceSession", crops: np.ndarray, start_points_crop: np.ndarray | None) -> float:
+    """Largest absolute difference between the network's points and the session's, in crop pixels.
+
+    crops: (B, H, W, 3) uint8; start_points_crop: (B, L, 2) for a tracker, None for a detector. All at once and one by one, since a
+    graph can be right for one batch size only.
+    """
+    images = _images(torch.from_numpy(crops))
+    feed = {"crop": crops}
+    with torch.inference_mode():
+        if start_points_crop is None:
+            expected = module(images)[0].numpy()
+        else:
+            feed["start_points_crop"] = np.asarray(start_points_crop, np.float32)
+            expected = module(images, torch.from_numpy(feed["start_points_crop"])).numpy()
+    together = session.run(["points_crop"], feed)[0]
+    alone = [session.run(["points_crop"], {key: value[i : i + 1] for key, value in feed.items()})[0] for i in range(len(crops))]
+    return float(max(np.abs(together - expected).max(), np.abs(np.concatenate(alone) - expected).max()))

@@ -1,0 +1,147 @@
+"""The exported pair of models as onnxruntime sessions. All that the loop has to know stands in the files' own metadata."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from strrn.core.landmarks import LandmarkScheme, scheme_from_dict, scheme_to_dict
+from strrn.runtime.loop import FaceTracker, FindFaces
+from strrn.runtime.parameters import RuntimeParameters, parameters_from_dict
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+METADATA_KEYS = ("kind", "scheme", "reference_shape", "face_template", "size", "runtime", "round", "versions", "licence")
+TRACKER_FILE, DETECTOR_FILE = "tracker.onnx", "detector.onnx"
+CURE = "run `dvc repro` to train and export the models, or name a folder that holds them with --models"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What an exported file says of itself.
+
+    kind: tracker or detector. reference_shape (L, 2), face_template (5, 2): in pixels of a crop of `size`. round: of the training.
+    versions: package -> version at export. licence: licences of the training data, which bind the weights.
+    """
+
+    path: Path
+    kind: str
+    scheme: LandmarkScheme
+    reference_shape: np.ndarray
+    face_template: np.ndarray
+    size: int
+    runtime: RuntimeParameters
+    round: str
+    versions: dict[str, str]
+    licence: str
+
+
+def open_model(path: Path | str, num_threads: int = 1) -> tuple["onnxruntime.InferenceSession", ModelInfo]:
+    """A session on the CPU and what the file says of itself.
+
+    Raises FileNotFoundError, or ValueError for a file that is not a model, is not of this project, or has metadata that cannot be.
+    """
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no model at {path}: {CURE}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
+        raise ValueError(f"{path} is not an ONNX model that onnxruntime can load: {str(error).splitlines()[0]}") from error
+    return session, _read_info(path, session.get_modelmeta().custom_metadata_map)
+
+
+def _read_info(path: Path, raw: dict[str, str]) -> ModelInfo:
+    missing = [key for key in METADATA_KEYS if key not in raw]
+    if missing:
+        raise ValueError(f"{path} is an ONNX model, but not one that this project exported: its metadata lacks {missing}")
+    try:
+        content = {key: json.loads(raw[key]) for key in METADATA_KEYS}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: its metadata is not JSON: {error}") from error
+    scheme = scheme_from_dict(content["scheme"], origin=str(path))
+    reference = np.array(content["reference_shape"], np.float32)
+    template = np.array(content["face_template"], np.float32)
+    if reference.shape != (scheme.num_landmarks, 2) or template.shape != (5, 2):
+        raise ValueError(
+            f"{path}: reference_shape {reference.shape} and face_template {template.shape}, "
+            f"expected {(scheme.num_landmarks, 2)} and (5, 2) for scheme {scheme.name!r}"
+        )
+    return ModelInfo(
+        path=path,
+        kind=str(content["kind"]),
+        scheme=scheme,
+        reference_shape=reference,
+        face_template=template,
+        size=int(content["size"]),
+        runtime=parameters_from_dict(content["runtime"], origin=str(path)),
+        round=str(content["round"]),
+        versions=dict(content["versions"]),
+        licence=str(content["licence"]),
+    )
+
+
+class ModelPair:
+    """tracker.onnx and detector.onnx of one folder, as the callables that the loop takes.
+
+    Raises FileNotFoundError or ValueError where a file is missing, is no model, is of the wrong kind, or the two do not belong together.
+    """
+
+    def __init__(self, folder: Path | str, num_threads: int = 1) -> None:
+        folder = Path(folder)
+        missing = [name for name in (TRACKER_FILE, DETECTOR_FILE) if not (folder / name).is_file()]
+        if missing:
+            raise FileNotFoundError(f"no {' and no '.join(missing)} in {folder.absolute()}: {CURE}")
+        self._tracker, self.info = open_model(folder / TRACKER_FILE, num_threads)
+        self._detector, detector_info = open_model(folder / DETECTOR_FILE, num_threads)
+        for info, kind in ((self.info, "tracker"), (detector_info, "detector")):
+            if info.kind != kind:
+                raise ValueError(f"{info.path} is a {info.kind}, expected a {kind}: {CURE}")
+        for what, ours, theirs in (
+            ("landmark schemes", scheme_to_dict(self.info.scheme), scheme_to_dict(detector_info.scheme)),
+            ("reference shapes", self.info.reference_shape.tolist(), detector_info.reference_shape.tolist()),
+            ("crop sizes", self.info.size, detector_info.size),
+            ("rounds", self.info.round, detector_info.round),
+        ):
+            if ours != theirs:
+                raise ValueError(
+                    f"{TRACKER_FILE} and {DETECTOR_FILE} in {folder} have different {what} "
+                    f"({_short(ours)} and {_short(theirs)}): export both from one round"
+                )
+
+    def detect(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """crop (size, size, 3) uint8 RGB -> points_crop (L, 2), confidence (L,)."""
+        points, confidence = self._detector.run(["points_crop", "confidence"], {"crop": crop[None]})
+        return points[0], confidence[0]
+
+    def track(self, crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
+        """crop (size, size, 3) uint8 RGB, start_points_crop (L, 2) -> points_crop (L, 2)."""
+        return self._tracker.run(["points_crop"], {"crop": crop[None], "start_points_crop": start_points_crop[None]})[0][0]
+
+    def face_tracker(self, find_faces: FindFaces, parameters: RuntimeParameters | None = None) -> FaceTracker:
+        """The loop over these models. parameters: None takes those stored in the file."""
+        return FaceTracker(
+            detect=self.detect,
+            track=self.track,
+            find_faces=find_faces,
+            scheme=self.info.scheme,
+            reference_shape=self.info.reference_shape,
+            face_template=self.info.face_template,
+            size=self.info.size,
+            parameters=parameters or self.info.runtime,
+        )
+
+
+def _short(value: object) -> str:
+    text = value["name"] if isinstance(value, dict) else repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
