@@ -91,9 +91,13 @@ def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
             color=_round_colour(rounds),
             strokeDash=_system_dash("system"),
         )
-        .properties(width=330, height=230)
+        .properties(width=420, height=270)
     )
-    return svg(alt.layer(line, data=_data(rows)).facet(column=alt.Column("dataset:N", title=None)))
+    return svg(
+        alt.layer(line, data=_data(rows)).facet(
+            column=alt.Column("dataset:N", title=None, sort=list(dict.fromkeys(row["dataset"] for row in rows)))
+        )
+    )
 
 
 def error_chart(rows: Rows) -> str:
@@ -106,7 +110,7 @@ def error_chart(rows: Rows) -> str:
             y=alt.Y("nme:Q", title="error / inter-ocular distance", axis=alt.Axis(format=".1%")),
             color=alt.Color("series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=[COLOURS[0], COLOURS[2]])),
         )
-        .properties(width=740, height=210)
+        .properties(width=890, height=230)
     )
     return svg(chart)
 
@@ -126,7 +130,7 @@ def acceptance_chart(rows: Rows) -> str:
             color=alt.Color("outcome:N", title=None, sort=outcomes, scale=alt.Scale(domain=outcomes, range=colours)),
             order=alt.Order("order:Q"),
         )
-        .properties(width=560, height=alt.Step(34))
+        .properties(width=890, height=alt.Step(38))
     )
     return svg(chart)
 
@@ -140,7 +144,7 @@ def training_chart(rows: Rows, rounds: Sequence[str]) -> str:
             y=alt.Y("validation_error:Q", title="validation error", scale=alt.Scale(zero=False), axis=alt.Axis(format=".1%")),
             color=_round_colour(rounds),
         )
-        .properties(width=330, height=200)
+        .properties(width=410, height=220)
     )
     panels = alt.layer(line, line.mark_point(size=22, filled=True), data=_data(rows)).facet(column=alt.Column("model:N", title=None))
     return svg(panels.resolve_scale(x="independent", y="independent"))
@@ -155,7 +159,7 @@ def svg(chart: alt.TopLevelMixin) -> str:
         .configure_axis(
             labelColor=ink, titleColor=ink, gridColor=faint, gridOpacity=0.25, domainColor=faint, tickColor=faint, titleFontWeight=500
         )
-        .configure_legend(labelColor=ink, titleColor=ink, symbolStrokeWidth=2.5)
+        .configure_legend(labelColor=ink, titleColor=ink, symbolStrokeWidth=2.5, orient="top", labelLimit=400, columnPadding=24)
         .configure_header(labelColor=ink, titleColor=ink, labelFontSize=12, labelFontWeight=600)
     )
     return vl_convert.vegalite_to_svg(chart.to_dict())

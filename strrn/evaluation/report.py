@@ -176,7 +176,8 @@ def _text(value: float | int | None, form: str) -> str:
     if value is None:
         return DASH
     if isinstance(value, float):
-        return format(value, form or ".4g").replace("-", MINUS).replace("%", " %")
+        text = format(value, form or ".4g").replace("%", " %")
+        return text.replace("-", "" if float(text.rstrip(" %")) == 0 else MINUS)
     return str(value)
 
 
