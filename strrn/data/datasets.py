@@ -1,6 +1,8 @@
 """Torch datasets. A sample is a function of (seed, epoch, index) alone, so that workers and restarts change nothing."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +10,15 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, default_collate
 
 from strrn.core.geometry import CropTransform
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import crops_schema, read_table, still_crops_schema
 from strrn.data.augmentation import AugmentationParameters, augment
 from strrn.data.motion import MotionParameters, synthetic_motion
+
+BATCHES_AHEAD = 2
 
 
 def decode_image(content: bytes) -> np.ndarray:
@@ -132,38 +136,39 @@ class PairDataset(Dataset):
         }
 
 
-class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) keys: every index once an epoch, in an order that seed and epoch decide."""
+class Batches:
+    """Batches of a dataset, every sample once an epoch (or `num_batches` of them), in an order that seed and `epoch` decide.
 
-    def __init__(self, length: int, batch_size: int, seed: int, num_batches: int | None = None) -> None:
-        self.length, self.batch_size, self.seed = length, min(batch_size, length), seed
-        self.num_batches = num_batches or max(1, length // self.batch_size)
+    Samples are made by threads ahead of their use: OpenCV and torch release the interpreter's lock, and nothing is forked or copied.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int, workers: int, num_batches: int | None = None) -> None:
+        self.dataset, self.seed, self.workers = dataset, seed, max(1, workers)
+        self.batch_size = min(batch_size, len(dataset)) if num_batches is None else batch_size
+        self.num_batches = num_batches or len(dataset) // self.batch_size
         self.epoch = 0
 
     def __len__(self) -> int:
         return self.num_batches
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def keys(self) -> list[list[tuple[int, int]]]:
+        """The (view, index) keys of every batch of this epoch. A sample that comes again within an epoch gets another view."""
         random = np.random.default_rng((self.seed, self.epoch))
         needed = self.num_batches * self.batch_size
-        rounds = -(-needed // self.length)
-        order = np.concatenate([random.permutation(self.length) for _ in range(rounds)])[:needed]
-        repeat = np.arange(needed) // self.length
-        for batch in range(self.num_batches):
-            span = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-            # A repeated index within one epoch is another view of the sample.
-            yield [(self.epoch * rounds + int(r), int(i)) for r, i in zip(repeat[span], order[span], strict=True)]
+        passes = -(-needed // len(self.dataset))
+        keys = [(self.epoch * passes + k, int(i)) for k in range(passes) for i in random.permutation(len(self.dataset))]
+        return [keys[start : start + self.batch_size] for start in range(0, needed, self.batch_size)]
 
-
-def batches(dataset: Dataset, batch_size: int, seed: int, workers: int, num_batches: int | None = None) -> DataLoader:
-    """A loader that yields every sample once an epoch (or `num_batches` batches); set the epoch by `loader.batch_sampler.epoch`."""
-    sampler = EpochSampler(len(dataset), batch_size, seed, num_batches)
-    return DataLoader(dataset, batch_sampler=sampler, num_workers=workers, worker_init_fn=_one_thread, persistent_workers=workers > 0)
-
-
-def _one_thread(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        cv2.setNumThreads(1)
+        with ThreadPoolExecutor(self.workers) as pool:
+            waiting: deque = deque()
+            for keys in self.keys():
+                waiting.append([pool.submit(self.dataset.__getitem__, key) for key in keys])
+                if len(waiting) > BATCHES_AHEAD:
+                    yield default_collate([sample.result() for sample in waiting.popleft()])
+            while waiting:
+                yield default_collate([sample.result() for sample in waiting.popleft()])
 
 
 def to_float(images: Tensor) -> Tensor:

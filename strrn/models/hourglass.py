@@ -131,7 +131,9 @@ class HGN(nn.Module):
 
     def detect(self, images: Tensor) -> Detection:
         """images (B, 3, H, W) in [0, 1] -> points after every stack, log scale of the last one's error, heatmaps of every stack."""
-        x = functional.interpolate(images, size=(self.input_size, self.input_size), mode="bilinear", antialias=True)
+        # Halved by averaging first: a plain bilinear reduction by more than two skips pixels, and `antialias` does not export everywhere.
+        halved = functional.avg_pool2d(images, 2) if images.shape[-1] >= 2 * self.input_size else images
+        x = functional.interpolate(halved, size=(self.input_size, self.input_size), mode="bilinear", align_corners=False)
         x = self.stem(x)
         steps, heatmaps, peak = [], [], None
         for index, (hourglass, features, head) in enumerate(zip(self.hourglasses, self.features, self.heads, strict=True)):

@@ -1,5 +1,7 @@
 """MDM, the Mnemonic Descent Method (Trigeorgis et al., CVPR 2016): a recurrent cascade over patches around the current shape."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -8,12 +10,17 @@ from strrn.models.detection import Detection
 from strrn.models.patches import Confidence, PatchEncoder, PatchSampler
 
 
+# The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
+DISPLACEMENT_UNIT = 0.1
+
+
 class MDM(nn.Module):
-    """Starts from the reference shape and adds a displacement in each of `num_steps` recurrent steps.
+    """Starts from the reference shape and adds a displacement in each recurrent step.
 
     Paper: patches 30 x 30, two convolutions of 32 filters, hidden state 512, four steps; the state is tanh(W [features, state]).
-    Here: the features of a patch are narrowed before they are concatenated (see PatchEncoder), and each step's displacement is in units
-    of the reference shape's `d`.
+    Here: the features of a patch are narrowed before they are concatenated (see PatchEncoder), each step's displacement is in units of
+    the reference shape's `d`, and there is one step for every entry of `patch_sizes`: the first steps look farther, because a landmark
+    may lie far outside of a small patch around the reference shape.
     """
 
     def __init__(
@@ -21,36 +28,34 @@ class MDM(nn.Module):
         scheme: LandmarkScheme,
         reference_shape: Tensor,
         *,
-        num_steps: int,
         hidden_size: int,
-        patch_size: int,
-        patch_stride: int,
+        patch_sizes: Sequence[int],
+        patch_samples: int,
         patch_channels: tuple[int, int],
         patch_feature_size: int,
     ) -> None:
         super().__init__()
         count = scheme.num_landmarks
-        self.num_steps = num_steps
         self.register_buffer("reference_shape", reference_shape.float())
-        self.unit = float(scheme.distance(reference_shape.numpy()))
-        self.sampler = PatchSampler(count, patch_size, patch_stride)
-        self.encoder = PatchEncoder(count, self.sampler.num_samples, patch_channels, patch_feature_size)
+        self.unit = DISPLACEMENT_UNIT * float(scheme.distance(reference_shape.numpy()))
+        self.samplers = nn.ModuleList(PatchSampler(count, size, patch_samples) for size in patch_sizes)
+        self.encoder = PatchEncoder(count, patch_samples, patch_channels, patch_feature_size)
         self.hidden_size = hidden_size
         self.recurrent = nn.Linear(count * patch_feature_size + hidden_size, hidden_size)
         self.displacement = nn.Linear(hidden_size, count * 2)
         nn.init.zeros_(self.displacement.bias)
-        nn.init.normal_(self.displacement.weight, std=1e-3)
+        nn.init.normal_(self.displacement.weight, std=1e-2)
         self.confidence = Confidence(hidden_size, count)
 
     def detect(self, images: Tensor) -> Detection:
         """images (B, 3, H, W) in [0, 1] -> the points after every step and the log scale of the last one's error."""
         batch = images.shape[0]
-        reduced = self.sampler.reduce(images)
+        reduced = {sampler.stride: sampler.reduce(images) for sampler in self.samplers}
         points = self.reference_shape.expand(batch, -1, -1)
         state = images.new_zeros(batch, self.hidden_size)
         steps = []
-        for _ in range(self.num_steps):
-            features = self.encoder(self.sampler(reduced, points)).flatten(1)
+        for sampler in self.samplers:
+            features = self.encoder(sampler(reduced[sampler.stride], points)).flatten(1)
             state = torch.tanh(self.recurrent(torch.cat([features, state], 1)))
             points = points.detach() + self.unit * self.displacement(state).reshape(points.shape)
             steps.append(points)

@@ -8,17 +8,18 @@ from strrn.models.spatial import GeometryEncoding
 
 @dataclass(frozen=True)
 class MDMParameters:
-    """See MDM and PatchEncoder. Sizes of patches in crop pixels."""
+    """See MDM and PatchEncoder. Sizes of patches in crop pixels, one for every step."""
 
-    num_steps: int
     hidden_size: int
-    patch_size: int
-    patch_stride: int
+    patch_sizes: list[int]
+    patch_samples: int
     patch_channels: list[int]
     patch_feature_size: int
 
     def __post_init__(self) -> None:
-        _positive(self, "num_steps", "hidden_size", "patch_size", "patch_stride", "patch_feature_size")
+        _positive(self, "hidden_size", "patch_samples", "patch_feature_size")
+        if not self.patch_sizes or min(self.patch_sizes) <= 0:
+            raise ValueError(f"patch_sizes must be one positive size for every step, found {self.patch_sizes}")
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class STRRNParameters:
     geometry: GeometryEncoding
     geometry_feature_size: int
     patch_size: int
-    patch_stride: int
+    patch_samples: int
     patch_channels: list[int]
     patch_feature_size: int
 
     def __post_init__(self) -> None:
-        _positive(self, "hidden_size", "geometry_feature_size", "patch_size", "patch_stride", "patch_feature_size")
+        _positive(self, "hidden_size", "geometry_feature_size", "patch_size", "patch_samples", "patch_feature_size")
 
 
 def _positive(section: object, *names: str) -> None:

@@ -99,14 +99,14 @@ class SpatialModule(nn.Module):
         geometry: GeometryEncoding,
         geometry_feature_size: int,
         patch_size: int,
-        patch_stride: int,
+        patch_samples: int,
         patch_channels: tuple[int, int],
         patch_feature_size: int,
     ) -> None:
         super().__init__()
         count = scheme.num_landmarks
-        self.sampler = PatchSampler(count, patch_size, patch_stride)
-        self.encoder = PatchEncoder(count, self.sampler.num_samples, patch_channels, patch_feature_size)
+        self.sampler = PatchSampler(count, patch_size, patch_samples)
+        self.encoder = PatchEncoder(count, patch_samples, patch_channels, patch_feature_size)
         self.relation = GeometryRelation(scheme, reference_shape, geometry, geometry_feature_size)
         self.size = count * (patch_feature_size + geometry_feature_size)
 

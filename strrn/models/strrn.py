@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme
+from strrn.models.mdm import DISPLACEMENT_UNIT
 from strrn.models.spatial import GeometryEncoding, SpatialModule
 
 
@@ -22,7 +23,7 @@ class STRRN(nn.Module):
         geometry: str,
         geometry_feature_size: int,
         patch_size: int,
-        patch_stride: int,
+        patch_samples: int,
         patch_channels: tuple[int, int],
         patch_feature_size: int,
     ) -> None:
@@ -33,7 +34,7 @@ class STRRN(nn.Module):
             geometry=GeometryEncoding(geometry),
             geometry_feature_size=geometry_feature_size,
             patch_size=patch_size,
-            patch_stride=patch_stride,
+            patch_samples=patch_samples,
             patch_channels=patch_channels,
             patch_feature_size=patch_feature_size,
         )
@@ -41,7 +42,7 @@ class STRRN(nn.Module):
             nn.Linear(self.spatial.size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, scheme.num_landmarks * 2)
         )
         nn.init.zeros_(self.temporal[-1].bias)
-        nn.init.normal_(self.temporal[-1].weight, std=1e-3)
+        nn.init.normal_(self.temporal[-1].weight, std=1e-2)
 
     def reduce(self, images: Tensor) -> Tensor:
         """What `step` needs of the images; compute it once where the same image is stepped on several times."""
@@ -50,7 +51,8 @@ class STRRN(nn.Module):
     def step(self, reduced: Tensor, start_points: Tensor) -> Tensor:
         """One step on reduced images: start_points (B, L, 2) -> points_crop (B, L, 2)."""
         displacement = self.temporal(self.spatial(reduced, start_points)).reshape(start_points.shape)
-        return start_points + self.spatial.relation.distance(start_points)[:, None, None] * displacement
+        unit = DISPLACEMENT_UNIT * self.spatial.relation.distance(start_points)
+        return start_points + unit[:, None, None] * displacement
 
     def forward(self, images: Tensor, start_points: Tensor) -> Tensor:
         """images (B, 3, H, W) in [0, 1], start_points_crop (B, L, 2) -> points_crop (B, L, 2)."""

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
-from strrn.data.datasets import LabelledCrops, PairDataset, StillDataset, Track, batches, load_still_crops
+from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset, Track, load_still_crops
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_step
 from strrn.training.loop import LoopParameters, train
@@ -71,10 +70,10 @@ def kept_pairs(detections: Path, tracks: list[Track], num_landmarks: int) -> tup
     return points, np.array(pairs, int).reshape(-1, 2)
 
 
-def concatenated(loaders: dict[str, DataLoader], epoch: int) -> Iterator[dict[str, Tensor]]:
+def concatenated(loaders: dict[str, Batches], epoch: int) -> Iterator[dict[str, Tensor]]:
     """Batches of several loaders side by side: those with equal keys are concatenated, a loader called `pair` keeps its own keys."""
     for loader in loaders.values():
-        loader.batch_sampler.epoch = epoch
+        loader.epoch = epoch
     for parts in zip(*loaders.values(), strict=True):
         merged: dict[str, Tensor] = {}
         for name, part in zip(loaders, parts, strict=True):
@@ -114,20 +113,20 @@ def distil(
 
     share = 0.0 if stills_only else 1.0 if pseudo_only else parameters.pseudo_share
     pseudo_size = round(loop.batch_size * share)
-    loaders: dict[str, DataLoader] = {}
+    loaders: dict[str, Batches] = {}
     if pseudo_size < loop.batch_size:
         stills = load_still_crops(crops / "stills_train.parquet", count)
         dataset = StillDataset(stills, setting.scheme, setting.seed, setting.augmentation, motion)
-        loaders["stills"] = batches(dataset, loop.batch_size - pseudo_size, setting.seed, loop.workers, parameters.num_batches)
+        loaders["stills"] = Batches(dataset, loop.batch_size - pseudo_size, setting.seed, loop.workers, parameters.num_batches)
     if pseudo_size:
         dataset = StillDataset(pseudo_crops, setting.scheme, setting.seed + 1, setting.augmentation, motion)
-        # A small set of pseudo-labels must not shrink the batch: `batches` repeats its samples as other views.
-        loaders["pseudo"] = batches(dataset, pseudo_size, setting.seed + 1, loop.workers, parameters.num_batches)
+        # A small set of pseudo-labels must not shrink the batch: `Batches` repeats its samples as other views.
+        loaders["pseudo"] = Batches(dataset, pseudo_size, setting.seed + 1, loop.workers, parameters.num_batches)
     if is_tracker and parameters.unlabelled_weight > 0:
         points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count)
         if len(pairs):
             dataset = PairDataset(tracks, points, pairs)
-            loaders["pair"] = batches(dataset, parameters.pair_batch_size, setting.seed + 2, loop.workers, parameters.num_batches)
+            loaders["pair"] = Batches(dataset, parameters.pair_batch_size, setting.seed + 2, loop.workers, parameters.num_batches)
 
     reference_distance = setting.reference.distance
     if is_tracker:

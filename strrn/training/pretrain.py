@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
 from strrn.data.augmentation import AugmentationParameters
-from strrn.data.datasets import StillDataset, batches, load_still_crops
+from strrn.data.datasets import Batches, StillDataset, load_still_crops
 from strrn.data.motion import MotionParameters
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
@@ -60,10 +59,10 @@ def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, 
     dataset = StillDataset(
         load_still_crops(crops / "stills_train.parquet", count), setting.scheme, setting.seed, setting.augmentation, motion
     )
-    loader = batches(dataset, loop.batch_size, setting.seed, loop.workers)
+    loader = Batches(dataset, loop.batch_size, setting.seed, loop.workers)
 
-    def epoch_batches(epoch: int) -> DataLoader:
-        loader.batch_sampler.epoch = epoch
+    def epoch_batches(epoch: int) -> Batches:
+        loader.epoch = epoch
         return loader
 
     step = (
