@@ -82,29 +82,6 @@ def compare_frames(frames: Sequence[ShownFrame], scheme: LandmarkScheme, size: i
     return [compare_frame(images[shown.path][shown.frame], shown, scheme, size) for shown in frames]
 
 
-def sheet(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles of one size as a grid; the last row is filled up with black."""
-    rows = []
-    for start in range(0, len(tiles), columns):
-        row = list(tiles[start : start + columns])
-        row += [np.zeros_like(row[0])] * (columns - len(row))
-        rows.append(np.hstack(row))
-    return np.vstack(rows)
-
-
-def stills_sheet(images: Sequence[bytes], points: np.ndarray, scheme: LandmarkScheme, size: int, columns: int) -> np.ndarray:
-    """Contact sheet of encoded stills, each cut about its points (N, L, 2), every second one with the points drawn."""
-    tiles = []
-    for number, (content, face) in enumerate(zip(images, points, strict=True)):
-        image = cv2.cvtColor(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        transform = window(bounding_box(face), size)
-        tile = transform.crop(image)
-        if number % 2:
-            draw_points(tile, transform.to_crop(face), scheme, AFTER_COLOUR)
-        tiles.append(tile)
-    return sheet(tiles, columns)
-
-
 def write_overlay(
     path: Path, clip: Path, systems: Mapping[str, np.ndarray], scheme: LandmarkScheme, *, fps: float, height: int, quality: int
 ) -> int:

@@ -9,11 +9,11 @@ import numpy as np
 
 from strrn.core.files import read_json, write_json, write_text
 from strrn.core.landmarks import LandmarkScheme, load_scheme
-from strrn.core.tables import read_table, stills_schema
 from strrn.evaluation import curves, pictures, report
 from strrn.evaluation.clips import DATASETS_WITH_TRUTH, EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
 from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
+from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
 from strrn.stages.evaluate import PREDICTIONS, RAW, RENDERED, SCORES, load_clips
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
@@ -22,6 +22,7 @@ from strrn.stages.setting import MODELS, PSEUDO
 
 REPORTS = Path("reports")
 PLOTS = REPORTS / "plots"
+STILLS_COLUMNS = 8
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +58,14 @@ def main() -> None:
         overlay, shown.path, systems, scheme, fps=shown.fps, height=parameters.overlay_height, quality=parameters.overlay_quality
     )
 
+    stills = contact_sheet(
+        RENDERED / "stills_train.parquet",
+        scheme,
+        parameters.num_stills,
+        STILLS_COLUMNS,
+        parameters.picture_size,
+        load_value("seed", int),
+    )
     by_round = metrics["rounds"]
     content = {
         "first_round": FIRST,
@@ -74,7 +83,7 @@ def main() -> None:
         "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"])),
         "training": report.inline(curves.training_chart(rows["training"], rounds)),
         "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
-        "stills": _contact_sheet(scheme, parameters),
+        "stills": pictures.jpeg_uri(stills),
         "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),
         "parameters": PARAMS_FILE.read_text(encoding="utf-8"),
     }
@@ -129,14 +138,6 @@ def _frame_pictures(
 
 def _error_text(error: float) -> str:
     return f"error {error:.2%}" if np.isfinite(error) else "no prediction"
-
-
-def _contact_sheet(scheme: LandmarkScheme, parameters: report.ReportParameters) -> str:
-    """Stills spread over the whole training set, so that many identities are seen."""
-    stills = read_table(RENDERED / "stills_train.parquet", stills_schema(scheme.num_landmarks))
-    chosen = np.unique(np.linspace(0, len(stills["image"]) - 1, parameters.num_stills).astype(int))
-    image = pictures.stills_sheet(stills["image"][chosen], stills["points_frame"][chosen], scheme, parameters.picture_size, columns=8)
-    return pictures.jpeg_uri(image)
 
 
 if __name__ == "__main__":
