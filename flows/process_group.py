@@ -12,7 +12,7 @@ TAIL_LINES = 20
 GRACE_SECONDS = 10.0
 
 
-class CommandFailed(RuntimeError):
+class CommandError(RuntimeError):
     """The command exited with another status than 0. The message ends with the last lines that it wrote."""
 
 
@@ -21,7 +21,7 @@ def run(command: Sequence[str], on_line: Callable[[str], None], environment: Map
 
     The group, with children and grandchildren, is ended (SIGTERM, after ten seconds SIGKILL) when this call is left by an exception:
     a cancelled flow, Ctrl-C, an error of `on_line`. It is killed as well when this process dies without a word (SIGKILL).
-    Raises CommandFailed for an exit status other than 0.
+    Raises CommandError for an exit status other than 0.
     """
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment, start_new_session=True
@@ -38,7 +38,7 @@ def run(command: Sequence[str], on_line: Callable[[str], None], environment: Map
             raise
     if status != 0:
         tail = deque((line for line in lines if line), TAIL_LINES)
-        raise CommandFailed(f"`{' '.join(command)}` failed with exit status {status}; its last lines:\n" + "\n".join(tail))
+        raise CommandError(f"`{' '.join(command)}` failed with exit status {status}; its last lines:\n" + "\n".join(tail))
     return lines
 
 

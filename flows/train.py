@@ -28,7 +28,7 @@ NETWORK_STAGE = "download"
 def repro(stage: str, force: bool = False) -> dict:
     """`dvc repro --single-item` of one stage, whose lines go to Prefect's log.
 
-    Returns the stage, its state (ran | unchanged) and seconds. Raises CommandFailed with the stage's last lines.
+    Returns the stage, its state (ran | unchanged) and seconds. Raises CommandError with the stage's last lines.
     """
     log = get_run_logger()
     started = time.monotonic()

@@ -1,0 +1,82 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import process_group
+
+ROOT = Path(__file__).parent.parent.parent
+# A child of the command starts a grandchild, tells its process id and waits for it.
+GRANDCHILD = ["sh", "-c", "sh -c 'sleep 300 & echo $!; wait' & wait"]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie, which nobody may have waited for, does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def assert_ends(pid: int, seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while alive(pid):
+        assert time.monotonic() < deadline, f"process {pid} still runs after {seconds} s"
+        time.sleep(0.02)
+
+
+def test_lines_of_both_streams_are_handed_on() -> None:
+    seen = []
+    lines = process_group.run(["sh", "-c", "echo one; echo two >&2; printf three"], seen.append)
+    assert seen == lines == ["one", "two", "three"]
+
+
+def test_failure_names_the_command_the_status_and_the_last_lines() -> None:
+    with pytest.raises(process_group.CommandError) as caught:
+        process_group.run(["sh", "-c", "for i in $(seq 30); do echo line $i; done; exit 3"], lambda line: None)
+    message = str(caught.value)
+    assert message.startswith("`sh -c ") and "exit status 3" in message
+    assert message.endswith("line 29\nline 30") and "line 11\n" in message and "line 10\n" not in message
+
+
+def test_environment_is_the_given_one() -> None:
+    assert process_group.run(["sh", "-c", "echo $COLOUR"], lambda line: None, os.environ | {"COLOUR": "blue"}) == ["blue"]
+
+
+def test_an_exception_ends_the_grandchildren() -> None:
+    class Cancelled(BaseException):
+        pass
+
+    pids = []
+
+    def cancel(line: str) -> None:
+        pids.append(int(line))
+        assert alive(pids[0])
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        process_group.run(GRANDCHILD, cancel)
+    assert_ends(pids[0], 0.5)
+
+
+def test_a_group_that_ignores_sigterm_is_killed() -> None:
+    process = subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; sleep 300"], stdout=subprocess.PIPE, start_new_session=True)
+    with process.stdout:
+        process.stdout.readline()
+        process_group.end_group(process, grace_seconds=0.2)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_the_death_of_the_caller_kills_the_grandchildren() -> None:
+    code = f"from flows import process_group; process_group.run({GRANDCHILD!r}, lambda line: print(line, flush=True))"
+    caller = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with caller.stdout:
+        pid = int(caller.stdout.readline())
+        assert alive(pid)
+        caller.kill()
+        caller.wait()
+        assert_ends(pid)
