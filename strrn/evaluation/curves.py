@@ -22,7 +22,7 @@ def series_name(round_name: str, system: str) -> str:
 
 
 def ced_rows(frames: Mapping[str, Mapping[str, np.ndarray]]) -> Rows:
-    """CED of every round, system and dataset: rows threshold, share, series, round, system, dataset. frames: round -> columns."""
+    """CED of every round and system: rows threshold, share, panel (the dataset), series, …. frames: round -> its table of frames."""
     thresholds = np.linspace(0, CED_LIMIT, CED_STEPS + 1)
     rows = []
     for round_name, columns in frames.items():
@@ -31,21 +31,30 @@ def ced_rows(frames: Mapping[str, Mapping[str, np.ndarray]]) -> Rows:
                 chosen = (columns["dataset"] == dataset) & (columns["system"] == system)
                 for threshold, share in zip(thresholds, metrics.ced(columns["nme"][chosen], thresholds), strict=True):
                     rows.append(
-                        {"threshold": round(float(threshold), 4), "share": round(float(share), 5), **_series(round_name, system, dataset)}
+                        {
+                            "threshold": round(float(threshold), 4),
+                            "share": round(float(share), 5),
+                            **_series(round_name, system, dataset),
+                        }
                     )
     return rows
 
 
 def error_rows(frames: Mapping[str, Mapping[str, np.ndarray]], clip_id: str, shown: Sequence[tuple[str, str]]) -> Rows:
-    """Error over time of one clip: rows frame, nme, series, … for the (round, system) pairs shown; frames without points are left out."""
+    """Error over time of a clip: rows frame, nme, panel (the clip), series, …, for the (round, system) pairs shown.
+
+    Frames without points are left out. Raises ValueError for a clip that has no truth.
+    """
     rows = []
     for round_name, system in shown:
         columns = frames[round_name]
         chosen = np.flatnonzero((columns["clip_id"] == clip_id) & (columns["system"] == system) & np.isfinite(columns["nme"]))
         if len(chosen) == 0 and clip_id not in columns["clip_id"]:
-            raise ValueError(f"report.error_clip {clip_id!r} is no test clip with truth; there are {sorted(set(columns['clip_id']))}")
+            raise ValueError(
+                f"report.error_clip {clip_id!r} is no test clip with truth; there are {sorted(set(columns['clip_id']))}"
+            )
         for i in chosen:
-            series = _series(round_name, system, str(columns["dataset"][i]))
+            series = _series(round_name, system, clip_id)
             rows.append({"frame": int(columns["frame"][i]), "nme": round(float(columns["nme"][i]), 6), **series})
     return rows
 
@@ -61,14 +70,12 @@ def acceptance_rows(summaries: Mapping[str, Mapping]) -> Rows:
 
 
 def training_rows(logs: Mapping[tuple[str, str], Rows]) -> Rows:
-    """Validation errors of all trainings: rows epoch, validation_error, series, round, model. logs: (round, model) -> rows of its log."""
+    """Validation errors: rows epoch, validation_error, panel (the model), series, …. logs: (round, model) -> rows of its log."""
     return [
         {
             "epoch": int(row["epoch"]),
             "validation_error": float(row["value"]),
-            "series": series_name(round_name, model),
-            "round": round_name,
-            "model": model,
+            **_series(round_name, model, model),
         }
         for (round_name, model), log in logs.items()
         for row in log
@@ -76,8 +83,8 @@ def training_rows(logs: Mapping[tuple[str, str], Rows]) -> Rows:
     ]
 
 
-def _series(round_name: str, system: str, dataset: str) -> dict:
-    return {"series": series_name(round_name, system), "round": round_name, "system": system, "dataset": dataset}
+def _series(round_name: str, system: str, panel: str) -> dict:
+    return {"panel": panel, "series": series_name(round_name, system), "round": round_name, "system": system}
 
 
 def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
@@ -95,7 +102,7 @@ def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
     )
     return svg(
         alt.layer(line, data=_data(rows)).facet(
-            column=alt.Column("dataset:N", title=None, sort=list(dict.fromkeys(row["dataset"] for row in rows)))
+            column=alt.Column("panel:N", title=None, sort=list(dict.fromkeys(row["panel"] for row in rows)))
         )
     )
 
@@ -146,7 +153,9 @@ def training_chart(rows: Rows, rounds: Sequence[str]) -> str:
         )
         .properties(width=410, height=220)
     )
-    panels = alt.layer(line, line.mark_point(size=22, filled=True), data=_data(rows)).facet(column=alt.Column("model:N", title=None))
+    panels = alt.layer(line, line.mark_point(size=22, filled=True), data=_data(rows)).facet(
+        column=alt.Column("panel:N", title=None)
+    )
     return svg(panels.resolve_scale(x="independent", y="independent"))
 
 
@@ -157,7 +166,13 @@ def svg(chart: alt.TopLevelMixin) -> str:
         chart.configure(background="transparent", font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
-            labelColor=ink, titleColor=ink, gridColor=faint, gridOpacity=0.25, domainColor=faint, tickColor=faint, titleFontWeight=500
+            labelColor=ink,
+            titleColor=ink,
+            gridColor=faint,
+            gridOpacity=0.25,
+            domainColor=faint,
+            tickColor=faint,
+            titleFontWeight=500,
         )
         .configure_legend(labelColor=ink, titleColor=ink, symbolStrokeWidth=2.5, orient="top", labelLimit=400, columnPadding=24)
         .configure_header(labelColor=ink, titleColor=ink, labelFontSize=12, labelFontWeight=600)

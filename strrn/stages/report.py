@@ -37,7 +37,9 @@ def main() -> None:
 
     frames = {name: read_frames_table(PREDICTIONS / name) for name in rounds}
     summaries = {name: read_json(PSEUDO / name / "summary.json") for name in rounds if name != FIRST}
-    training = {(name, model): _training_log(MODELS / name / f"{model}.log.csv") for name in rounds for model in ("detector", "tracker")}
+    training = {
+        (name, model): _training_log(MODELS / name / f"{model}.log.csv") for name in rounds for model in ("detector", "tracker")
+    }
     rows = {
         "ced": curves.ced_rows(frames),
         "error_over_time": curves.error_rows(frames, parameters.error_clip, [(FIRST, "detector"), (last, "tracker")]),
@@ -52,7 +54,9 @@ def main() -> None:
     overlay = REPORTS / "overlay.mp4"
     shown = clips.get(parameters.overlay_clip)
     if shown is None:
-        raise ValueError(f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}")
+        raise ValueError(
+            f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}"
+        )
     systems = {f"{FIRST} detector": before[shown.clip_id].points_frame, f"{last} tracker": after[shown.clip_id].points_frame}
     count = pictures.write_overlay(
         overlay, shown.path, systems, scheme, fps=shown.fps, height=parameters.overlay_height, quality=parameters.overlay_quality

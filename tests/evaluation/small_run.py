@@ -85,7 +85,15 @@ def make_run(root: Path) -> None:
             valid = np.ones((FRAMES, L), bool)
             columns = {"frame": np.arange(FRAMES), "points_frame": points, "valid": valid, "visible": valid}
             write_table(folder / f"{name}.parquet", columns, truth_schema(L))
-    record = {"split": "test", "num_frames": FRAMES, "fps": 25.0, "height": HEIGHT, "width": WIDTH, "licence": "CC0", "source": "test"}
+    record = {
+        "split": "test",
+        "num_frames": FRAMES,
+        "fps": 25.0,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "licence": "CC0",
+        "source": "test",
+    }
     records = [
         record | {"clip_id": name, "kind": kind, "identity": name, "path": f"clips/{name}.mp4", "truth": f"clips/{name}.parquet"}
         for name, kind in (("first", "rendered"), ("scan", "head_scan"))

@@ -110,7 +110,12 @@ def test_results_do_not_depend_on_the_number_of_processes(clips, tmp_path):
         assert (tmp_path / f"1/{name}.parquet").read_bytes() == (tmp_path / f"2/{name}.parquet").read_bytes()
     predictions = read_predictions(tmp_path / "2/tracker.parquet", SCHEME)
     # Clips with truth are run whole, real ones up to the limit.
-    assert {name: len(clip.state) for name, clip in predictions.items()} == {"first": FRAMES, "scan": FRAMES, "empty": 5, "shown": 5}
+    assert {name: len(clip.state) for name, clip in predictions.items()} == {
+        "first": FRAMES,
+        "scan": FRAMES,
+        "empty": 5,
+        "shown": 5,
+    }
     cycles = read_table(tmp_path / "2/cycle.parquet", cycle_schema())
     assert set(cycles["clip_id"]) == {"empty", "shown"} and len(cycles["frame"]) == 2 * 2 * 5
 

@@ -72,9 +72,9 @@ def test_plot_files_have_named_columns(run):
             columns[path.name] = next(csv.reader(file))
     assert columns == {
         "acceptance.csv": ["round", "outcome", "frames"],
-        "ced.csv": ["threshold", "share", "series", "round", "system", "dataset"],
-        "error_over_time.csv": ["frame", "nme", "series", "round", "system", "dataset"],
-        "training.csv": ["epoch", "validation_error", "series", "round", "model"],
+        "ced.csv": ["threshold", "share", "panel", "series", "round", "system"],
+        "error_over_time.csv": ["frame", "nme", "panel", "series", "round", "system"],
+        "training.csv": ["epoch", "validation_error", "panel", "series", "round", "system"],
     }
     with (run / "reports/plots/acceptance.csv").open(newline="") as file:
         assert sum(int(row["frames"]) for row in csv.DictReader(file)) == 100

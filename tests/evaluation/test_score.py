@@ -112,7 +112,10 @@ def test_frame_rows_and_json_values():
     rows = frame_rows({"a": predictions(points)}, {"a": truth(target)}, SCHEME)
     assert rows["clip_id"] == ["a"] * 3 and rows["frame"] == [0, 1, 2]
     np.testing.assert_allclose(rows["nme"], [0.02, 0.02, np.inf], rtol=1e-6)
-    assert without_nan({"a": float("nan"), "b": {"c": float("inf"), "d": 1.23456789}}) == {"a": None, "b": {"c": None, "d": 1.234568}}
+    assert without_nan({"a": float("nan"), "b": {"c": float("inf"), "d": 1.23456789}}) == {
+        "a": None,
+        "b": {"c": None, "d": 1.234568},
+    }
 
 
 def test_tables_become_clips(tmp_path):
