@@ -1,0 +1,149 @@
+"""The whole pipeline of dvc.yaml at tiny size, in a copy of the repository. Takes minutes, and the download stage uses the network.
+
+pytest -m e2e            only these
+pytest -m 'not e2e'      all others
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parent.parent
+TINY = Path(__file__).parent / "tiny_params.yaml"
+BINARIES = Path(sys.executable).parent
+FIRST_STAGES = ["download", "render", "crop", "pretrain_detector", "pretrain_tracker", "evaluate_r0"]
+LAST_STAGES = ["export", "report"]
+DELIVERED = [
+    "models/export/tracker.onnx",
+    "models/export/detector.onnx",
+    "reports/metrics.json",
+    "reports/benchmark.json",
+    "reports/report.html",
+    "reports/overlay.mp4",
+]
+
+
+def round_stages(name: str) -> list[str]:
+    return [f"mine@{name}", f"distil@{name}", f"evaluate@{name}"]
+
+
+def run(project: Path, *command: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PATH": os.pathsep.join([str(BINARIES), os.environ["PATH"]])}
+    return subprocess.run(
+        command, cwd=project, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def repro(project: Path, *arguments: str) -> list[str]:
+    """`dvc repro`; the stages that it executed, in this order. Fails with the end of its output where it fails."""
+    result = run(project, "dvc", "repro", *arguments)
+    if result.returncode != 0:
+        hint = "\n(the download stage needs the package registries that pip and npm use)" if "'download'" in result.stdout else ""
+        pytest.fail(f"dvc repro failed{hint}:\n{result.stdout[-4000:]}")
+    return re.findall(r"^Running stage '(.+)':$", result.stdout, re.MULTILINE)
+
+
+def edit_params(project: Path, change: Callable[[DictConfig], None]) -> None:
+    params = OmegaConf.load(project / "params.yaml")
+    change(params)
+    OmegaConf.save(params, project / "params.yaml")
+
+
+def merge_known(params: DictConfig, tiny: DictConfig) -> DictConfig:
+    """params with the values of tiny; a key of tiny that params does not have is an error."""
+    OmegaConf.set_struct(params, True)
+    merged = OmegaConf.merge(params, tiny)
+    OmegaConf.set_struct(merged, False)
+    return merged
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A git repository with the files that git tracks here and the values of tiny_params.yaml. The tests below use it in turn."""
+    folder = tmp_path_factory.mktemp("e2e")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if name == "dvc.lock" or not (ROOT / name).is_file():  # the lock tells of the full size
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+        (folder / name).chmod((ROOT / name).stat().st_mode)
+    if (ROOT / ".cache/downloads").is_dir():
+        (folder / ".cache").mkdir()
+        (folder / ".cache/downloads").symlink_to(ROOT / ".cache/downloads")
+    OmegaConf.save(merge_known(OmegaConf.load(folder / "params.yaml"), OmegaConf.load(TINY)), folder / "params.yaml")
+    for command in (
+        ["git", "init", "-q"],
+        ["git", "add", "--all"],
+        ["git", "-c", "user.name=e2e", "-c", "user.email=e2e@example.org", "commit", "-q", "-m", "tiny"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    return folder
+
+
+def test_every_stage_runs_and_writes_what_is_promised(project: Path) -> None:
+    executed = repro(project)
+    expected = FIRST_STAGES + round_stages("r1") + round_stages("r2") + LAST_STAGES
+    assert sorted(executed) == sorted(expected)
+    for file in DELIVERED:
+        assert (project / file).stat().st_size > 0, f"{file} is empty"
+    status = run(project, "dvc", "status")
+    assert status.returncode == 0 and "up to date" in status.stdout, status.stdout
+    # git sees new results, but no data and no weights.
+    changed = run(project, "git", "status", "--porcelain", "--untracked-files=all").stdout.splitlines()
+    unexpected = [line for line in changed if not re.fullmatch(r".. (dvc\.lock|params\.yaml|reports/.+\.json)", line)]
+    assert not unexpected, "\n".join(unexpected)
+
+
+def test_overlay_video_can_be_read(project: Path) -> None:
+    video = cv2.VideoCapture(str(project / "reports/overlay.mp4"))
+    found, frame = video.read()
+    video.release()
+    assert found and frame.std() > 1
+
+
+def test_the_tracker_runs_on_a_video(project: Path) -> None:
+    clip = sorted((project / "data/rendered/clips").glob("*.mp4"))[0]
+    result = run(project, "strrn", "track", str(clip), "--out", "tracked")
+    assert result.returncode == 0, result.stdout
+    assert {file.suffix for file in (project / "tracked").iterdir()} == {".mp4", ".csv"}
+
+
+def test_a_second_run_executes_nothing(project: Path) -> None:
+    assert repro(project) == []
+
+
+def test_a_new_round_runs_only_itself_and_what_follows(project: Path) -> None:
+    edit_params(project, lambda params: params.rounds.update({"r3": {**params.rounds.r2, "from": "r2"}}))
+    executed = repro(project)
+    assert sorted(executed) == sorted(round_stages("r3") + LAST_STAGES)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stage", "named"),
+    [
+        ("render.stills.colour", 1, "render", ["params.yaml", "render", "colour"]),
+        ("render.stills.train", -1, "render", ["params.yaml", "render", "train", "-1"]),
+        ("mine.threshold_kind", "magic", "mine@r1", ["params.yaml", "threshold_kind", "magic"]),
+    ],
+)
+def test_wrong_parameters_end_with_a_message(project: Path, key: str, value: object, stage: str, named: list[str]) -> None:
+    before = (project / "params.yaml").read_text()
+    edit_params(project, lambda params: OmegaConf.update(params, key, value, force_add=True))
+    try:
+        result = run(project, "dvc", "repro", "--single-item", stage)
+    finally:
+        (project / "params.yaml").write_text(before)
+    assert result.returncode != 0
+    (message,) = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
+    assert all(word in message for word in named), message
+    assert "Traceback" not in result.stdout
