@@ -10,7 +10,8 @@ both give the same speed and parity.
 
 import json
 import logging
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ def export_tracker(module: nn.Module, path: Path | str, metadata: Mapping[str, o
 
 def _export(graph: nn.Module, example: tuple[Tensor, ...], outputs: list[str], path: Path | str, metadata: Mapping[str, object]) -> None:
     """metadata: values that JSON can hold; each becomes a JSON string under its key. `strrn.runtime.models` says which it reads."""
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
     inputs = ["crop", "start_points_crop"][: len(example)]
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
@@ -80,20 +82,24 @@ def _export(graph: nn.Module, example: tuple[Tensor, ...], outputs: list[str], p
             verbose=False,
         )
     model = program.model_proto
-    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata.items()})
+    onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model)
     with atomic(path) as temporary:
         onnx.save(model, temporary)
 
 
 @contextmanager
-def _quiet_exporter():
-    """The exporter warns that torchvision, which nothing here needs, is not installed."""
+def _quiet_exporter() -> Iterator[None]:
+    """torch's exporter warns of its own use of deprecated functions, and of a missing torchvision, and of one axis with one name."""
     log = logging.getLogger("torch.onnx._internal.exporter._registration")
     before = log.level
     log.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
+            yield
     finally:
         log.setLevel(before)
 

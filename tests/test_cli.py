@@ -1,0 +1,156 @@
+"""The command as a user sees it: real files, real ONNX models that follow a bright square, messages and exit codes."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from strrn.cli import app
+from strrn.core.video import probe, read_frames
+from tests.runtime import tiny
+
+
+@pytest.fixture(autouse=True)
+def _square_faces(monkeypatch):
+    monkeypatch.setattr("strrn.core.face_detection.FaceDetector", tiny.SquareFaces)
+
+
+def strrn(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def track(video, out, *more):
+    return strrn("track", video, "-o", out, "--models", tiny.models_dir(), *more)
+
+
+def read_rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def video(tmp_path):
+    """20 frames: the square is there, leaves after 6, and is back from 14 on."""
+    return tiny.write_video(tmp_path / "clip.mp4", [True] * 6 + [False] * 8 + [True] * 6)
+
+
+@pytest.mark.parametrize("mode", [(), ("--mode", "detector")])
+def test_track_writes_points_video_and_summary(video, tmp_path, mode):
+    result = track(video, tmp_path / "out", *mode)
+    assert result.exit_code == 0, result.output
+    rows = read_rows(tmp_path / "out" / "clip.landmarks.csv")
+    assert list(rows[0])[:6] == ["frame", "timestamp", "face_id", "state", "x0", "y0"] and list(rows[0])[-1] == "confidence4"
+    assert [row["frame"] for row in rows] == [str(i) for i in range(20)]
+    assert rows[10]["timestamp"] == "0.400000"
+    for frame in [*range(6), *range(14, 20)]:
+        points = np.array([[float(rows[frame][f"x{i}"]), float(rows[frame][f"y{i}"])] for i in range(5)])
+        np.testing.assert_allclose(points, tiny.truth(frame), atol=0.3)  # the video codec blurs the square's rim
+        assert rows[frame]["state"] == "tracking" and float(rows[frame]["confidence0"]) == pytest.approx(0.9)
+    states = [row["state"] for row in rows]
+    assert states[13] == "lost" and rows[13]["x0"] == "" and rows[13]["confidence4"] == ""
+    first_lost = states.index("lost")
+    assert f"lost     frames {first_lost} to 13 (" in result.output
+    assert f"20, {1 - (14 - first_lost) / 20:.0%} of them with a face" in result.output
+    assert "frames/s tracking" in result.output and "clip.overlay.mp4" in result.output
+    about = probe(tmp_path / "out" / "clip.overlay.mp4")
+    assert (about.height, about.width, about.num_frames, about.fps) == (240, 320, 20, 25)
+    # The overlay is the video with something drawn on it where the eye is, and the label in the corner.
+    frames = [frame for _, _, frame in read_frames(tmp_path / "out" / "clip.overlay.mp4")]
+    x, y = tiny.truth(3)[0].round().astype(int)
+    assert np.abs(frames[3][y - 2 : y + 3, x - 2 : x + 3].astype(int) - tiny.picture(3, True)[y, x]).max() > 60
+    assert np.abs(frames[3][:40, :80].astype(int) - 30).max() > 100
+
+
+def test_a_name_that_ends_in_mp4(video, tmp_path):
+    result = track(video, tmp_path / "sub" / "shown.mp4")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == ["shown.csv", "shown.mp4"]
+
+
+def test_existing_files_are_replaced_only_on_request(video, tmp_path):
+    table = tmp_path / "out" / "clip.landmarks.csv"
+    table.parent.mkdir()
+    table.write_text("precious")
+    refused = track(video, tmp_path / "out")
+    assert refused.exit_code == 1 and "--overwrite" in refused.output and str(table) in refused.output
+    assert table.read_text() == "precious" and [path.name for path in table.parent.iterdir()] == [table.name]
+    assert track(video, tmp_path / "out", "--overwrite").exit_code == 0
+    assert table.read_text() != "precious"
+
+
+def test_the_video_itself_is_never_replaced(video):
+    before = video.read_bytes()
+    result = track(video, video, "--overwrite")
+    assert result.exit_code == 1 and "the video itself" in result.output
+    assert video.read_bytes() == before
+
+
+def test_a_clip_without_a_face(tmp_path):
+    video = tiny.write_video(tmp_path / "empty_room.mp4", [False] * 5)
+    result = track(video, tmp_path / "out")
+    assert result.exit_code == 0
+    assert "warning: no face was found" in result.output and "5, 0% of them" in result.output
+    assert [row["state"] for row in read_rows(tmp_path / "out" / "empty_room.landmarks.csv")] == ["searching"] * 5
+
+
+def test_a_missing_video(tmp_path):
+    result = track(tmp_path / "nowhere.mp4", tmp_path / "out")
+    assert result.exit_code == 1 and f"error: no video at {tmp_path / 'nowhere.mp4'}" in result.output
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "empty"), (b"this is text" * 100, "not a video")])
+def test_what_is_no_video(tmp_path, content, message):
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(content)
+    result = track(video, tmp_path / "out")
+    assert result.exit_code == 1 and message in result.output and str(video) in result.output
+    assert "Traceback" not in result.output and not (tmp_path / "out").exists()
+
+
+def test_a_cut_video_gives_what_it_had(tmp_path):
+    whole = tiny.write_video(tmp_path / "whole.mp4", [True] * 40)
+    video = tmp_path / "cut.mp4"
+    video.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.75)])
+    result = track(video, tmp_path / "out")
+    rows = read_rows(tmp_path / "out" / "cut.landmarks.csv")
+    assert result.exit_code == 1
+    assert 0 < len(rows) < 40 and f"The files hold the {len(rows)} frames before the damage" in result.output
+    assert probe(tmp_path / "out" / "cut.overlay.mp4").num_frames == len(rows)
+
+
+def test_missing_models_say_what_to_do(video, tmp_path):
+    result = strrn("track", video, "-o", tmp_path / "out", "--models", tmp_path / "none")
+    assert result.exit_code == 1 and "dvc repro" in result.output and "--models" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_mode_and_unknown_output(video, tmp_path):
+    assert "expected one of tracker, detector" in track(video, tmp_path / "out", "--mode", "both").output
+    assert "expected a folder or a name that ends in .mp4" in track(video, tmp_path / "out.avi").output
+
+
+def test_info():
+    result = strrn("info", tiny.models_dir() / "tracker.onnx")
+    assert result.exit_code == 0
+    for text in ("tracker", "r2", "5 (five)", "315 x 315", "start_points_crop", "CC0", "max_cycle_error 0.1"):
+        assert text in result.output
+    missing = strrn("info", "nothing.onnx")
+    assert missing.exit_code == 1 and "no model at nothing.onnx" in missing.output
+
+
+def test_help_names_the_outputs():
+    result = CliRunner().invoke(app, ["track", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert "VIDEO.landmarks.csv" in result.output and "--overwrite" in result.output and "Example" in result.output
+
+
+def test_user_side_imports_nothing_of_the_training_side():
+    code = (
+        "import sys, strrn.cli, strrn.runtime.models, strrn.runtime.video, strrn.core.face_detection;"
+        "print([name for name in ('torch', 'dvc', 'prefect', 'omegaconf', 'onnx', 'yaml') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = "import sys, strrn.cli; print([name for name in ('cv2', 'av', 'onnxruntime', 'pyarrow') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
