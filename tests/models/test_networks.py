@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from tests.models.small import SIZE, build, reference_shape
+
+DETECTORS = ["mdm", "hgn"]
+
+
+def starts(batch: int) -> torch.Tensor:
+    noise = torch.randn(batch, 68, 2, generator=torch.Generator().manual_seed(1))
+    return torch.from_numpy(reference_shape()) + noise
+
+
+def images(batch: int) -> torch.Tensor:
+    return torch.rand(batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+
+
+def call(name: str, model: torch.nn.Module, batch: int) -> torch.Tensor:
+    return model(images(batch), starts(batch)) if name == "strrn" else model(images(batch))[0]
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "strrn"])
+def test_shape_and_a_batch_of_two_equals_two_batches_of_one(name):
+    model = build(name).eval()
+    with torch.no_grad():
+        both = call(name, model, 2)
+        first = model(images(2)[:1], starts(2)[:1]) if name == "strrn" else model(images(2)[:1])[0]
+    assert both.shape == (2, 68, 2)
+    torch.testing.assert_close(both[:1], first, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "strrn"])
+def test_every_parameter_gets_a_gradient(name):
+    model = build(name).train()
+    if name == "strrn":
+        model(images(4), starts(4)).square().sum().backward()
+    else:
+        detection = model.detect(images(4))
+        terms = [p.square().sum() for p in detection.steps] + [h.square().sum() for h in detection.heatmaps]
+        (sum(terms) + detection.log_scale.square().sum()).backward()
+    silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_confidence_is_a_probability_and_falls_with_the_scale(name):
+    model = build(name).eval()
+    with torch.no_grad():
+        _, confidence = model(images(2))
+    assert confidence.shape == (2, 68)
+    assert ((confidence > 0) & (confidence < 1)).all()
+    # P(error < 0.05 d) of an exponential with mean 0.05 d is 1 - exp(-1).
+    probability = model.confidence.probability(torch.log(torch.tensor([0.05, 0.1])))
+    torch.testing.assert_close(probability, torch.tensor([0.632121, 0.393469]), atol=1e-5, rtol=0)
+
+
+def test_an_untrained_mdm_stays_near_the_reference_shape():
+    with torch.no_grad():
+        points, _ = build("mdm").eval()(images(3))
+    assert (points - torch.from_numpy(reference_shape())).abs().max() < 2
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "strrn"])
+def test_overfits_one_batch(name):
+    model = build(name).train()
+    target = starts(4) + torch.tensor([1.5, -1.0])
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+
+    def loss() -> torch.Tensor:
+        if name == "hgn":
+            detection = model.detect(images(4))
+            return sum((h - model.codec.encode(target)).square().mean() for h in detection.heatmaps)
+        return (call(name, model, 4) - target).square().mean()
+
+    before = float(loss().detach())
+    for _ in range(60):
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        optimiser.step()
+    assert float(value.detach()) < 0.5 * before
