@@ -63,9 +63,10 @@ class Sensor:
 
 def sample_sensor(rng: np.random.Generator, gain: float, blur: tuple[float, float], noise: tuple[float, float], low: float) -> Sensor:
     """blur, noise: ranges (low ends are more frequent). low: probability of a picture that was once smaller."""
+    warmth = rng.normal(0.01, 0.04)
     return Sensor(
         gain=gain,
-        tint=tuple(float(value) for value in rng.normal(1, 0.025, 3)),
+        tint=(float(np.exp(warmth)), float(np.exp(rng.normal(0, 0.01))), float(np.exp(-warmth))),
         blur=float(blur[0] + (blur[1] - blur[0]) * rng.beta(1, 3)),
         noise=float(noise[0] + (noise[1] - noise[0]) * rng.beta(1, 2.5)),
         gamma=float(np.exp(rng.normal(0, 0.08))),
@@ -89,7 +90,10 @@ _SRGB = np.where(_STEPS <= 0.0031308, 12.92 * _STEPS, 1.055 * _STEPS ** (1 / 2.4
 
 
 def develop(light: np.ndarray, sensor: Sensor, rng: np.random.Generator, grain: np.ndarray) -> np.ndarray:
-    """Linear RGB (H, W, 3) float32 -> picture (H, W, 3) uint8 RGB (sRGB). grain: (N,) float32 normal numbers, read from a random place on."""
+    """Linear RGB (H, W, 3) float32 -> picture (H, W, 3) uint8 RGB (sRGB).
+
+    grain: (N,) float32 normal numbers, read from a random place on.
+    """
     height, width = light.shape[:2]
     picture = light
     if sensor.low < 1.0:

@@ -138,10 +138,12 @@ def render_clip(
     def view(time: float, pose: Pose, lights: Lights) -> HeadView:
         return view_head(studio, actor, acting.at(time), pose, lights, clips.height, clips.width, parameters.supersampling)
 
-    yield from film(Performer(points, view, np.array(actor.look.skin)), shot, num_frames, rng, studio.grain)
+    yield from film(Performer(points, view, np.array(actor.look.skin)), shot, num_frames, rng, studio.bank, studio.grain)
 
 
-def film(performer: Performer, shot: Shot, num_frames: int, rng: np.random.Generator, grain: np.ndarray) -> Iterator[Frame]:
+def film(
+    performer: Performer, shot: Shot, num_frames: int, rng: np.random.Generator, bank: np.ndarray, grain: np.ndarray
+) -> Iterator[Frame]:
     """The frames of a shot. The truth of a frame is where the points are in the middle of its exposure."""
     gain = None
     background_gain = float(rng.uniform(0.5, 1.3))
@@ -158,7 +160,7 @@ def film(performer: Performer, shot: Shot, num_frames: int, rng: np.random.Gener
         visible = head.visible
         mask = _thing_mask(shot, head.points_frame, number, layer.shape)
         if mask is not None:
-            cover(light, mask, shot.thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), np.array([0.6, 0.8]))
+            cover(light, mask, shot.thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), np.array([0.6, 0.8]), bank)
             visible = visible & ~hidden_by(mask, head.points_frame)
         yield Frame(develop(light, replace(shot.sensor, gain=gain), rng, grain), head.points_frame, visible)
 

@@ -49,7 +49,7 @@ def sample_sheet(rng: np.random.Generator, vertices: np.ndarray, rest: np.ndarra
     waves = rng.uniform(0.0, 0.035) * np.sin(fall * rng.uniform(4, 14) + angles[None] * rng.integers(2, 6) + rng.uniform(0, 6.28))
     out = (radius[None] * 0.98 + thickness + 0.02) * widen + waves
     # Over the crown the sheet closes in, so that it grows out of the hair on the scalp.
-    out = out * np.sqrt(np.clip((8.45 + shift[1] - y) / 0.8, 0.15, 1))
+    out = out * np.sqrt(np.clip((8.45 + shift[1] - y) / 1.1, 0.15, 1))
     vertices_sheet = np.stack([shift[0] + out * np.sin(angles)[None], y, AXIS_Z + out * np.cos(angles)[None]], -1).reshape(-1, 3)
     u = np.broadcast_to((angles * 0.8 * TEXTURE_SCALE * 1.6)[None] + 1000, y.shape)
     texture = np.stack([u, (9 - y) * TEXTURE_SCALE * 0.6, np.zeros_like(y)], -1).reshape(-1, 3)

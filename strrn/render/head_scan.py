@@ -172,12 +172,13 @@ def render_scan_clip(
 ) -> Iterator[tuple[Frame, np.ndarray]]:
     """Frames of the moving scan and the validity of their points: a pure function of the parameters and the seed."""
     rng = np.random.default_rng(seed)
+    bank = noise_bank()
     clips = parameters.clips
     face = float(rng.uniform(*clips.face_pixels))
     size = np.ptp(scan.landmarks[:, :2], axis=0).max()
     centre = (clips.width * rng.uniform(0.44, 0.56), clips.height * rng.uniform(0.46, 0.54))
     rest = Pose(0.0, 0.0, 0.0, centre, float(face / size), float(rng.uniform(9, 20)))
-    shot = sample_shot(rng, parameters, motion, num_frames, rest, face, SKIN, noise_bank(), YAW_LIMIT)
+    shot = sample_shot(rng, parameters, motion, num_frames, rest, face, SKIN, bank, YAW_LIMIT)
     self_hidden: list[np.ndarray] = []
 
     def points(time: float, pose: Pose) -> np.ndarray:
@@ -188,5 +189,5 @@ def render_scan_clip(
         self_hidden.append(head.visible)
         return head
 
-    for frame in film(Performer(points, view, SKIN), shot, num_frames, rng, grain_bank()):
+    for frame in film(Performer(points, view, SKIN), shot, num_frames, rng, bank, grain_bank()):
         yield frame, valid_points(self_hidden[-1])

@@ -206,9 +206,9 @@ def on_front(landmarks: LandmarkMap, points: np.ndarray) -> SurfacePoints:
 def contour(landmarks: LandmarkMap, projected: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """The visible contour of the face: points 0..16 in the picture, y up, and their depth (17, 3).
 
-    projected: (F * C, 3) candidates in the picture and their depth. roll: (2, 2) rotation of the face in the picture's plane. The best candidate of a fan is
-    refined between its neighbours, so that the contour moves smoothly when the head turns. 300-W spreads the points evenly over each
-    half of the contour, from ear to chin.
+    projected: (F * C, 3) candidates in the picture and their depth. roll: (2, 2) rotation of the face in the picture's plane.
+    The best candidate of a fan is refined between its neighbours, so that the contour moves smoothly when the head turns. 300-W spreads
+    the points evenly over each half of the contour, from ear to chin.
     """
     num_fans, num_candidates = len(landmarks.lengths), len(projected) // len(landmarks.lengths)
     candidates = projected.reshape(num_fans, num_candidates, 3)

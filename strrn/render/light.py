@@ -45,7 +45,7 @@ def sample_lights(rng: np.random.Generator, contrast: float) -> Lights:
     fill = rng.uniform(0.35, 0.9)
     warm = rng.normal(0, 0.06)
     tint = np.array([1 + warm, 1.0, 1 - warm])
-    sky = fill * tint[::-1] * rng.uniform(0.9, 1.1, 3)
+    sky = fill * tint[::-1] * rng.uniform(0.96, 1.04, 3)
     ground = sky * rng.uniform(0.25, 0.7) * np.array([1.05, 1.0, 0.92])
     azimuth, elevation = np.clip(rng.normal(0, 0.75), -1.9, 1.9), np.clip(rng.normal(0.5, 0.35), -0.3, 1.25)
     directions = [_direction(azimuth, elevation)]

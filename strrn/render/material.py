@@ -92,7 +92,8 @@ def sample_look(rng: np.random.Generator, person: Person, eye_centres: np.ndarra
     beards: share of grown men with one. The middle line of the brows is `look.brow_x`, `look.brow_y` (2, 5).
     """
     tone = _skin_tone(rng, person)
-    skin = _between(SKIN_TONES, tone) * rng.normal(1, 0.03, 3)
+    warmth = rng.normal(0.01, 0.025)
+    skin = _between(SKIN_TONES, tone) * rng.normal(1, 0.04) * np.array([1 + warmth, 1.0, 1 - warmth])
     hair = _hair_colour(rng, person, tone)
     female, adult = person.sex < 0.5, person.age > 0.4
     brow_x, brow_y, brow_half = _sample_brows(rng, female)
@@ -134,7 +135,7 @@ def sample_look(rng: np.random.Generator, person: Person, eye_centres: np.ndarra
         clothes=linear(np.clip(clothes, 8, 240)),
         clothes_second=linear(np.clip(clothes * rng.uniform(0.3, 1.3), 8, 240)),
         clothes_shape=np.float32([rng.uniform(5.55, 6.0), rng.uniform(0.0, 0.5), rng.choice([0.0, rng.uniform(6, 30)])]),
-        sclera=linear(rng.uniform((196, 188, 182), (232, 228, 226))),
+        sclera=linear(rng.uniform((180, 172, 166), (218, 213, 210))),
         iris=linear(IRIS_COLOURS[_iris(rng, tone)] * rng.uniform(0.8, 1.25)),
         pupil=rng.uniform(0.13, 0.24),
         eye_centres=np.float32(eye_centres),
@@ -307,14 +308,15 @@ def body_albedo(look, bank, x, y, z, lips, inside, ears, colour):
         if cover > 0.995:
             for k in range(3):
                 colour[k] = look.hair[k] * shade
-            return 1.0, 0.6 * mottle + pore, 1.0
+            return 1.0, strand, 1.0
     tone = 1.0 + look.blotch * (0.6 * blotch + 0.5 * mottle) + look.pores * pore
     flush, dark, shadow = 0.7 * ears, 1.0, 0.0
     if z > 0.5 and 6.5 < y < 7.8:
         flush += np.exp(-((ax - 0.4) ** 2 + (y - 7.05) ** 2) / 0.035) + 0.8 * np.exp(-(x * x + (y - 7.0) ** 2) / 0.012)
         dark -= look.circles * np.exp(-((ax - 0.3) ** 2) / 0.02 - (y - 7.24) ** 2 / 0.003)
         if look.freckles > 0.0:
-            dark -= look.freckles * smooth(0.9, 1.6, mottle + 0.3 * pore) * smooth(7.6, 7.3, y) * smooth(0.5, 0.9, z)
+            spots = noise_at(bank, PORE, u * 0.7 + 50.0, v * 0.7)
+            dark -= look.freckles * smooth(1.3, 2.0, spots) * smooth(7.6, 7.3, y) * smooth(0.7, 1.1, z)
         if look.make_up_strength > 0.0 and z > 1.0:
             shadow = look.make_up_strength * np.exp(-((ax - 0.32) ** 2) / 0.03 - (y - 7.43) ** 2 / 0.002)
     for k in range(3):

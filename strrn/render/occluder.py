@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from strrn.render.noise import BLOTCH, MOTTLE, NOISE_SIZE
+
 SHIFT = 4  # OpenCV draws with 1/16 pixel precision
 ONE = 1 << SHIFT
 
@@ -65,8 +67,9 @@ def occluder_mask(occluder: Occluder, origin: np.ndarray, face: float, height: i
     return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), occluder.softness)
 
 
-def cover(light: np.ndarray, mask: np.ndarray, occluder: Occluder, brightness: float, along: np.ndarray) -> None:
-    """Blend an occluder into linear RGB (H, W, 3) in place; it shades from one side to the other along the unit vector `along`."""
+def cover(light: np.ndarray, mask: np.ndarray, occluder: Occluder, brightness: float, along: np.ndarray, bank: np.ndarray) -> None:
+    """Blend an occluder into linear RGB (H, W, 3) in place; it shades from one side to the other along
+    the unit vector `along`. bank: noise, its surface."""
     rows, columns = np.flatnonzero(mask.max(1) > 0.004), np.flatnonzero(mask.max(0) > 0.004)
     if len(rows) == 0:
         return
@@ -75,6 +78,10 @@ def cover(light: np.ndarray, mask: np.ndarray, occluder: Occluder, brightness: f
     y, x = np.linspace(-1, 1, bottom - top)[:, None], np.linspace(-1, 1, right - left)[None, :]
     mix = np.clip(0.5 + 0.5 * (along[0] * x + along[1] * y), 0, 1).astype(np.float32)[..., None]
     colour = (occluder.colour * mix + occluder.second * (1 - mix)) * np.float32(brightness)
+    # The surface is fixed to the thing, not to the frame: it is read from the corner of what is visible of it.
+    rows_of_bank, columns_of_bank = np.arange(bottom - top) % NOISE_SIZE, np.arange(right - left) % NOISE_SIZE
+    surface = bank[rows_of_bank[:, None], columns_of_bank[None, :]]
+    colour = colour * (1 + np.float32(0.12) * surface[..., BLOTCH, None] + np.float32(0.06) * surface[..., MOTTLE, None])
     region = light[top:bottom, left:right]
     region += part * (colour - region)
 

@@ -87,7 +87,9 @@ class LookParameters:
 class ViewParameters:
     """Stills. yaw, pitch, roll: standard deviations in degrees; limit: largest yaw. contrast: strength of the lamp, 0..1.
 
-    occluders: share of pictures with one. blur: sigma range in pixels, noise: range (share of full scale), low_resolution: share of pictures."""
+    occluders: share of pictures with one. blur: sigma range in pixels, noise: range (share of full scale),
+    low_resolution: share of pictures.
+    """
 
     yaw: float
     yaw_limit: float

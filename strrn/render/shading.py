@@ -19,7 +19,8 @@ def shade(
     """Linear RGB and coverage (H, W, 4) float32 of what `rasterise` found.
 
     rest, posed, normals: (V, 3), posed and normals in the camera's axes. ambient: (V,), masks: (V, 3). gaze: (2, 3) tuples, rest pose, the
-    person's right eye first. mouth_open: 0..1, how much light enters the mouth. lights: Lights, shadow, shadow_depth: of shadow_map, view: (3,) unit vector to the camera. bank: noise.
+    person's right eye first. mouth_open: 0..1, how much light enters the mouth. lights: Lights; shadow, shadow_depth:
+    of shadow_map; view: (3,) unit vector to the camera. bank: noise.
     """
     height, width = index.shape
     picture = np.zeros((height, width, 4), np.float32)
@@ -101,7 +102,9 @@ def shade(
                         highlight = 2.5 * mirrored**350
                     else:
                         # Hair shines in bands of its strands, whatever its colour.
-                        highlight = look.shine * gloss * mirrored**look.gloss if hair < 0.6 else 0.05 * max(0.3 + bump, 0.0) * mirrored**14
+                        highlight = (
+                            look.shine * gloss * mirrored**look.gloss if hair < 0.6 else 0.05 * max(0.6 + 0.4 * bump, 0.0) * mirrored**14
+                        )
                 for k in range(3):
                     diffuse = spread if k == 0 else 0.35 * spread + 0.65 * hard
                     picture[row, column, k] += lights.colours[lamp][k] * seen * (colour[k] * diffuse + highlight)

@@ -56,7 +56,7 @@ def render_still(studio: Studio, actor: Actor, parameters: RenderParameters, rng
         thing = sample_occluder(rng, np.array(actor.look.skin), (0.12, 0.45))
         at = head.points_frame[rng.integers(len(head.points_frame))] + rng.normal(0, 0.12, 2) * face
         mask = occluder_mask(thing, at, face, stills.height, stills.width)
-        cover(light, mask, thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), rng.normal(0, 1, 2))
+        cover(light, mask, thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), rng.normal(0, 1, 2), studio.bank)
         visible = visible & ~hidden_by(mask, head.points_frame)
     sensor = sample_sensor(rng, gain, tuple(view.blur), tuple(view.noise), view.low_resolution)
     picture = develop(light, sensor, rng, studio.grain)

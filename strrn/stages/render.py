@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
@@ -44,9 +45,13 @@ def main() -> None:
 
 
 def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> None:
-    """Write all stills and clips. The result depends on parameters and seed, not on the number of processes."""
-    shutil.rmtree(out, ignore_errors=True)
-    (out / "clips").mkdir(parents=True)
+    """Write all stills and clips. The result depends on parameters and seed, not on the number of processes.
+
+    Everything is made in a hidden folder beside `out`, which it replaces at the end: a killed run leaves the last result as it was.
+    """
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    (unfinished / "clips").mkdir(parents=True)
     workers = parameters.workers or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="strrn-render-") as folder:
         mesh_file = Path(folder) / "mesh.npz"
@@ -54,10 +59,12 @@ def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> Non
         load_scan(raw / "menpo3d")  # fails early where a file is missing
         with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_start_worker) as pool:
             try:
-                _render_all(pool, mesh_file, raw, out, parameters, seed)
+                _render_all(pool, mesh_file, raw, unfinished, parameters, seed)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+    shutil.rmtree(out, ignore_errors=True)
+    unfinished.rename(out)
 
 
 def _start_worker() -> None:
@@ -90,7 +97,10 @@ def _render_all(pool: ProcessPoolExecutor, mesh_file: Path, raw: Path, out: Path
         _write_stills(out / f"stills_{split}.parquet", split, rendered[split])
     write_json_lines(out / "clips.jsonl", [record for _, record in sorted(records, key=lambda pair: pair[0])])
     log.info(
-        "wrote %d stills and %d clips to %s", sum(map(len, (still for by in rendered.values() for still in by.values()))), len(records), out
+        "wrote %d stills and %d clips to %s",
+        sum(len(each) for by_identity in rendered.values() for each in by_identity.values()),
+        len(records),
+        out,
     )
 
 
@@ -128,13 +138,13 @@ def _write_clip(
     kind: str,
     split: str,
     identity: str,
-    frames,  # iterable of (Frame, valid)
+    frames: Iterable[tuple[Frame, np.ndarray]],
     parameters: RenderParameters,
     crf: list[int],
     sequence: np.random.SeedSequence,
     num_frames: int,
 ) -> dict:
-    """Encode the clip, write its truth beside it, return its record."""
+    """Encode the clip (frames with the validity of their points), write its truth beside it, return its record."""
     quality = int(np.random.default_rng(sequence.spawn(1)[0]).integers(crf[0], crf[1] + 1))
     truth: list[tuple[Frame, np.ndarray]] = []
     with VideoWriter(out / f"clips/{name}.mp4", parameters.clips.fps, quality) as video:

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from strrn.render.expression import Expression
+from strrn.render.identity import sample_person
+from strrn.render.mesh import load_mesh, open_mesh, save_mesh
+
+
+def test_targets_are_read_into_our_numbers(toy_mesh):
+    row = toy_mesh.target_index()["cheek/l-cheek-volume-incr"]
+    offsets = toy_mesh.targets[row].reshape(-1, 3)
+    moved = np.linalg.norm(offsets, axis=1) > 0
+    assert moved.any() and (toy_mesh.base[moved, 0] > 0.5).all()
+    assert offsets[moved, 0] == pytest.approx(0.05)
+
+
+def test_saved_mesh_is_the_same(toy_mesh, tmp_path):
+    save_mesh(toy_mesh, tmp_path / "mesh.npz")
+    again = open_mesh(tmp_path / "mesh.npz")
+    assert np.array_equal(again.targets, toy_mesh.targets) and np.array_equal(again.triangles, toy_mesh.triangles)
+
+
+def test_missing_file_is_named_with_the_cure(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"base\.obj is missing: run the download stage"):
+        load_mesh(Path(tmp_path))
+
+
+def test_identities_differ_and_repeat(studio):
+    first, second, again = (sample_person(np.random.default_rng(seed), studio.mesh, studio.axes, 0.3, 0.3) for seed in (1, 2, 1))
+    assert np.array_equal(first.offsets, again.offsets)
+    assert not np.array_equal(first.offsets, second.offsets)
+
+
+def test_twin_axes_move_both_cheeks_alike(studio):
+    """With no asymmetry, left and right values are equal, so offsets are mirror images."""
+    assert sorted(studio.axes.twin.tolist()) == [0, 1]
+    person = sample_person(np.random.default_rng(4), studio.mesh, studio.axes, 0.5, 0.0)
+    cheeks = np.abs(person.offsets[:, 0]) > 1e-6
+    left, right = (person.offsets[cheeks & (side * studio.mesh.base[:, 0] > 0), 0] for side in (1, -1))
+    assert left.mean() == pytest.approx(-right.mean(), rel=1e-3)
+
+
+def test_unknown_unit_is_an_error(studio):
+    with pytest.raises(ValueError, match="'smirk' is unknown"):
+        studio.units.apply(Expression({"smirk": 1.0}, (0.0, 0.0)))
