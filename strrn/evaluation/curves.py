@@ -1,5 +1,7 @@
 """The curves of the report: rows for the files that `dvc plots` draws, and the same rows as inline SVG by Altair."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import vl_convert
 
 from strrn.core import metrics
+from strrn.core.files import write_text
 
 Rows = list[dict]
 CED_LIMIT = 0.08
@@ -15,6 +18,13 @@ CED_STEPS = 80
 # Readable on a light and on a dark page; r0 is grey, later rounds take the colours in turn.
 COLOURS = ("#8b93a1", "#3b8ec2", "#e07b39", "#2f9e77", "#b565c9", "#c9a227")
 PERCENT = "%"
+SERIES = ("panel", "series", "round", "system")
+COLUMNS = {
+    "ced": ("threshold", "share", *SERIES),
+    "error_over_time": ("frame", "nme", *SERIES),
+    "training": ("epoch", "validation_error", *SERIES),
+    "acceptance": ("round", "outcome", "frames"),
+}
 
 
 def series_name(round_name: str, system: str) -> str:
@@ -50,9 +60,7 @@ def error_rows(frames: Mapping[str, Mapping[str, np.ndarray]], clip_id: str, sho
         columns = frames[round_name]
         chosen = np.flatnonzero((columns["clip_id"] == clip_id) & (columns["system"] == system) & np.isfinite(columns["nme"]))
         if len(chosen) == 0 and clip_id not in columns["clip_id"]:
-            raise ValueError(
-                f"report.error_clip {clip_id!r} is no test clip with truth; there are {sorted(set(columns['clip_id']))}"
-            )
+            raise ValueError(f"report.error_clip {clip_id!r} is no test clip with truth; there are {sorted(set(columns['clip_id']))}")
         for i in chosen:
             series = _series(round_name, system, clip_id)
             rows.append({"frame": int(columns["frame"][i]), "nme": round(float(columns["nme"][i]), 6), **series})
@@ -153,9 +161,7 @@ def training_chart(rows: Rows, rounds: Sequence[str]) -> str:
         )
         .properties(width=410, height=220)
     )
-    panels = alt.layer(line, line.mark_point(size=22, filled=True), data=_data(rows)).facet(
-        column=alt.Column("panel:N", title=None)
-    )
+    panels = alt.layer(line, line.mark_point(size=22, filled=True), data=_data(rows)).facet(column=alt.Column("panel:N", title=None))
     return svg(panels.resolve_scale(x="independent", y="independent"))
 
 
@@ -180,17 +186,10 @@ def svg(chart: alt.TopLevelMixin) -> str:
     return vl_convert.vegalite_to_svg(chart.to_dict())
 
 
-def write_rows(path: Path, rows: Rows) -> None:
-    """CSV with a header, atomically. Raises ValueError where there is no row: an empty curve is a broken stage."""
-    import csv
-    import io
-
-    from strrn.core.files import write_text
-
-    if not rows:
-        raise ValueError(f"{path}: there are no rows to draw")
+def write_rows(path: Path, rows: Rows, columns: Sequence[str]) -> None:
+    """CSV with a header, atomically."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

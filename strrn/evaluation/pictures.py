@@ -105,8 +105,9 @@ def write_overlay(
                 panel = transform.crop(frame)
                 colour = colours[number % 2] if len(systems) > 1 else AFTER_COLOUR
                 draw_points(panel, transform.to_crop(points[index]), scheme, colour)
-                cv2.putText(panel, title, (10, height - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 3, cv2.LINE_AA)
-                cv2.putText(panel, title, (10, height - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
+                (label_width, label_height), _ = cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)
+                cv2.rectangle(panel, (0, height - label_height - 18), (label_width + 20, height), (20, 22, 26), -1)
+                cv2.putText(panel, title, (10, height - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
                 panels.append(panel)
             writer.write(np.hstack(panels))
     return count

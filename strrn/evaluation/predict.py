@@ -165,9 +165,7 @@ def predict(
     for system in SYSTEMS:
         rows = [(clip.clip_id, result) for (name, clip, _, _), result in zip(jobs, results, strict=True) if name == system]
         write_table(out / f"{system}.parquet", _prediction_columns(rows), predictions_schema(scheme.num_landmarks))
-    cycles = [
-        (system, clip.clip_id, r.cycle_error) for (system, clip, _, _), r in zip(jobs, results, strict=True) if clip.truth is None
-    ]
+    cycles = [(system, clip.clip_id, r.cycle_error) for (system, clip, _, _), r in zip(jobs, results, strict=True) if clip.truth is None]
     columns = {
         "system": [system for system, _, errors in cycles for _ in errors],
         "clip_id": [clip_id for _, clip_id, errors in cycles for _ in errors],

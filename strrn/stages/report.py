@@ -37,9 +37,7 @@ def main() -> None:
 
     frames = {name: read_frames_table(PREDICTIONS / name) for name in rounds}
     summaries = {name: read_json(PSEUDO / name / "summary.json") for name in rounds if name != FIRST}
-    training = {
-        (name, model): _training_log(MODELS / name / f"{model}.log.csv") for name in rounds for model in ("detector", "tracker")
-    }
+    training = {(name, model): _training_log(MODELS / name / f"{model}.log.csv") for name in rounds for model in ("detector", "tracker")}
     rows = {
         "ced": curves.ced_rows(frames),
         "error_over_time": curves.error_rows(frames, parameters.error_clip, [(FIRST, "detector"), (last, "tracker")]),
@@ -47,16 +45,14 @@ def main() -> None:
         "acceptance": curves.acceptance_rows(summaries),
     }
     for name, table in rows.items():
-        curves.write_rows(PLOTS / f"{name}.csv", table)
+        curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
 
     before = read_predictions(PREDICTIONS / FIRST / "detector.parquet", scheme)
     after = read_predictions(PREDICTIONS / last / "tracker.parquet", scheme)
     overlay = REPORTS / "overlay.mp4"
     shown = clips.get(parameters.overlay_clip)
     if shown is None:
-        raise ValueError(
-            f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}"
-        )
+        raise ValueError(f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}")
     systems = {f"{FIRST} detector": before[shown.clip_id].points_frame, f"{last} tracker": after[shown.clip_id].points_frame}
     count = pictures.write_overlay(
         overlay, shown.path, systems, scheme, fps=shown.fps, height=parameters.overlay_height, quality=parameters.overlay_quality
@@ -84,7 +80,7 @@ def main() -> None:
         "error": report.inline(curves.error_chart(rows["error_over_time"])),
         "error_clip": parameters.error_clip,
         "acceptance": report.acceptance_table(summaries),
-        "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"])),
+        "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"]) if summaries else ""),
         "training": report.inline(curves.training_chart(rows["training"], rounds)),
         "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
         "stills": pictures.jpeg_uri(stills),

@@ -146,3 +146,15 @@ def test_data_card_markdown():
     html = markdown_lines("# Title\n- a <b>\n- c\ntext\n| x | y |\n|---|---|\n| 1 | 2 |\n")
     assert "<h4>Title</h4>" in html and "<ul><li>a &lt;b&gt;</li>\n<li>c</li>\n</ul>\n<p>text</p>" in html
     assert "<tr><th>x</th><th>y</th></tr>\n<tr><td>1</td><td>2</td></tr>\n</table>" in html
+
+
+def test_a_run_without_rounds_has_a_report_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path)
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("rounds:\n  r1: {from: r0}", "rounds: {}"))
+    parameters = load_section("evaluate", EvaluateParameters)
+    score_round(evaluate.PREDICTIONS / "r0", evaluate.load_clips(parameters), SCHEME, parameters, evaluate.SCORES / "r0.json")
+    report.main()
+    assert list(json.loads(Path("reports/metrics.json").read_text())["rounds"]) == ["r0"]
+    assert "What the rounds mined" not in Path("reports/report.html").read_text()

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from strrn.core.geometry import bounding_box
+from strrn.core.video import VideoWriter, probe
+from strrn.evaluation.pictures import AFTER_COLOUR, MARGIN, ShownFrame, compare_frames, draw_points, jpeg_uri, window, write_overlay
+from tests.evaluation.small_run import SCHEME, path_of_face, picture
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with VideoWriter(path, 25, 18) as writer:
+        for points in path_of_face(4):
+            writer.write(picture(points))
+    return path
+
+
+def test_a_window_centres_the_box():
+    transform = window(np.array([10.0, 20.0, 30.0, 40.0]), 101)
+    np.testing.assert_allclose(transform.to_crop(np.array([20.0, 30.0])), [50, 50])
+    # The box's side of 20 px takes 1 / MARGIN of the window's 101 px.
+    side = transform.to_crop(np.array([30.0, 30.0])) - transform.to_crop(np.array([10.0, 30.0]))
+    assert side[0] == pytest.approx(101 / MARGIN)
+
+
+def test_points_are_drawn_where_they_are():
+    image = np.zeros((120, 160, 3), np.uint8)
+    points = np.full((SCHEME.num_landmarks, 2), np.nan, np.float32)
+    points[30] = (100, 50)
+    draw_points(image, points, SCHEME, AFTER_COLOUR)
+    weights = image.sum(-1) / image.sum()
+    rows, columns = np.indices(weights.shape)
+    # OpenCV's small filled circles are not quite symmetric.
+    assert (weights * rows).sum() == pytest.approx(50, abs=0.3) and (weights * columns).sum() == pytest.approx(100, abs=0.3)
+    draw_points(image := np.zeros_like(image), np.full_like(points, np.nan), SCHEME, AFTER_COLOUR)
+    assert not image.any()
+
+
+def test_compared_frames_show_both_systems_of_the_right_frame(clip):
+    truth = path_of_face(4)
+    missing = np.full_like(truth[3], np.nan)
+    shown = [ShownFrame("clip", clip, frame, truth[frame], (missing, truth[frame])) for frame in (3, 0)]
+    pictures = compare_frames(shown, SCHEME, 64)
+    assert [image.shape for image in pictures] == [(64, 128, 3)] * 2
+    assert (pictures[0][:, :64] != pictures[0][:, 64:]).any()
+    assert jpeg_uri(pictures[0]).startswith("data:image/jpeg;base64,/9j/")
+    with pytest.raises(ValueError, match=r"clip.mp4 has no frames \[9\]"):
+        compare_frames([ShownFrame("clip", clip, 9, truth[0], (missing, missing))], SCHEME, 64)
+
+
+def test_overlay_is_cut_to_the_face_and_survives_lost_frames(clip, tmp_path):
+    points = path_of_face(4)
+    points[1] = np.nan
+    systems = {"a": points, "b": points[:3]}
+    assert write_overlay(tmp_path / "o.mp4", clip, systems, SCHEME, fps=25, height=80, quality=25) == 3
+    info = probe(tmp_path / "o.mp4")
+    assert (info.height, info.width, info.num_frames) == (80, 160, 3)
+    nothing = {"a": np.full_like(points, np.nan)}
+    with pytest.raises(ValueError, match=r"no system has points"):
+        write_overlay(tmp_path / "o.mp4", clip, nothing, SCHEME, fps=25, height=80, quality=25)
+    assert np.isnan(bounding_box(nothing["a"][0])).all()
