@@ -1,11 +1,13 @@
 """The flow on a tiny DVC repository with stages that take no time."""
 
+import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +29,8 @@ stages:
     cmd: echo pid $$ && sh -c 'sleep 300 & echo pid $!; wait'
 """
 
-# Prefect leaves sockets and event loops of its temporary server to the garbage collector.
-pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.filterwarnings("ignore::DeprecationWarning:prefect")]
+# Prefect leaves sockets to its temporary server to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,9 @@ def server(tmp_path_factory) -> Iterator[None]:
 
         with prefect_test_harness(server_startup_timeout=60):
             yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture
