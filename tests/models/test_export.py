@@ -1,47 +1,28 @@
 """The networks themselves through ONNX: the same points, for one crop and for several."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from strrn.core.landmarks import load_scheme, scheme_to_dict
 from strrn.models.export import OPSET, export_detector, export_tracker, parity
-from strrn.models.hourglass import HGN
-from strrn.models.mdm import MDM
-from strrn.models.strrn import STRRN
 from strrn.runtime.models import open_model
+from tests.models import small
 from tests.runtime import tiny
-
-SIZE = 315
-PATCHES = {"hidden_size": 16, "patch_size": 30, "patch_stride": 2, "patch_channels": (4, 4), "patch_feature_size": 4}
-
-
-def _network(name: str, scheme, reference):
-    match name:
-        case "mdm":
-            network = MDM(scheme, reference, num_steps=2, **PATCHES)
-        case "hgn":
-            network = HGN(scheme.num_landmarks, SIZE, input_size=64, num_stacks=1, channels=8, depth=2, sigma=1.5)
-        case "strrn":
-            network = STRRN(scheme, reference, geometry="signed_log", geometry_feature_size=2, **PATCHES)
-    # Untrained last layers are almost zero: displacements of some pixels, as a trained network has.
-    for parameter_name, parameter in network.named_parameters():
-        if parameter_name in ("displacement.weight", "temporal.2.weight"):
-            torch.nn.init.normal_(parameter, std=0.1)
-    return network.eval()
 
 
 @pytest.mark.parametrize("name", ["mdm", "hgn", "strrn"])
 def test_onnx_gives_the_networks_points(name, tmp_path):
-    torch.manual_seed(1)
+    network = small.build(name).eval()
+    # Untrained last layers are almost zero: displacements of some pixels, as a trained network has.
+    for parameter_name, parameter in network.named_parameters():
+        if parameter_name in ("temporal.2.weight",) or ("displacement" in parameter_name and parameter.ndim > 1):
+            torch.nn.init.normal_(parameter, std=0.1)
     generator = np.random.default_rng(2)
-    scheme = load_scheme("ibug68")
-    reference = generator.uniform(80, 235, (68, 2)).astype(np.float32)
-    network = _network(name, scheme, torch.from_numpy(reference))
-    metadata = {**tiny.METADATA, "scheme": scheme_to_dict(scheme), "reference_shape": reference.tolist()}
-    crops = generator.integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+    metadata = {**tiny.METADATA, **{key: small.header(name)[key] for key in ("scheme", "reference_shape", "size")}}
+    crops = generator.integers(0, 256, (3, small.SIZE, small.SIZE, 3), np.uint8)
     if name == "strrn":
-        starts = (reference + generator.normal(0, 4, (3, 68, 2))).astype(np.float32)
+        starts = (small.reference_shape() + generator.normal(0, 2, (3, 68, 2))).astype(np.float32)
         export_tracker(network, tmp_path / "model.onnx", metadata)
     else:
         starts = None
@@ -49,8 +30,6 @@ def test_onnx_gives_the_networks_points(name, tmp_path):
     session, info = open_model(tmp_path / "model.onnx")
     assert info.kind == ("tracker" if name == "strrn" else "detector")
     assert parity(network, session, crops, starts) < 1e-3
-
-    import onnx
 
     model = onnx.load(tmp_path / "model.onnx")
     assert {entry.domain: entry.version for entry in model.opset_import}[""] == OPSET
@@ -65,5 +44,5 @@ def test_parity_sees_a_difference(tmp_path):
             return points + 0.25, confidence
 
     session, _ = open_model(tiny.models_dir() / "detector.onnx")
-    crops = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (2, tiny.SIZE, tiny.SIZE, 3), np.uint8)
     assert parity(Shifted(), session, crops, None) == pytest.approx(0.25, abs=1e-3)

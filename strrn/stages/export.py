@@ -1,0 +1,137 @@
+"""Stage `export`: a round's pair of models as ONNX files that carry all that the tracking loop has to know, checked and timed."""
+
+import logging
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from strrn.core.files import read_json_lines, write_json
+from strrn.core.tables import read_table
+from strrn.data.datasets import decode_image, load_track
+from strrn.models import checkpoint
+from strrn.models.export import export_detector, export_tracker, parity
+from strrn.runtime.benchmark import loop_frames_per_second, machine, step_milliseconds
+from strrn.runtime.models import DETECTOR_FILE, TRACKER_FILE, ModelPair, open_model
+from strrn.runtime.parameters import RuntimeParameters, parameters_to_dict
+from strrn.stages import logs
+from strrn.stages.parameters import load_section
+from strrn.stages.rounds import round_names
+from strrn.stages.setting import CROPS, MODELS
+
+log = logging.getLogger(__name__)
+RENDERED = Path("data/rendered")
+EXPORTED = MODELS / "export"
+BENCHMARK = Path("reports/benchmark.json")
+START_NOISE = 3.0  # crop pixels: start shapes of the parity check, away from what the detector says
+PACKAGES = ("strrn", "torch", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class ExportParameters:
+    """round: `last` or the name of a round. max_parity_px: largest difference of a coordinate between network and ONNX, in crop pixels,
+    over parity_frames crops. benchmark_frames: length of the timed clip."""
+
+    round: str
+    max_parity_px: float
+    parity_frames: int
+    benchmark_frames: int
+
+    def __post_init__(self) -> None:
+        if not self.max_parity_px > 0:
+            raise ValueError(f"max_parity_px: found {self.max_parity_px}, expected a distance above 0")
+        for name in ("parity_frames", "benchmark_frames"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 2")
+
+
+def chosen_round(name: str, names: list[str]) -> str:
+    """`last` is the last round of params.yaml. Raises ValueError for a round that is not there."""
+    if name == "last":
+        return names[-1]
+    if name not in names:
+        raise ValueError(f"params.yaml: export.round is {name!r}, expected `last` or one of {names}")
+    return name
+
+
+def sample_crops(count: int, size: int) -> np.ndarray:
+    """(count, size, size, 3) uint8: crops of the tracks in data/crops, spread evenly over all their frames."""
+    images = []
+    for row in read_json_lines(CROPS / "tracks.jsonl"):
+        images += load_track(CROPS / row["path"], row["track_id"], row["clip_id"], size).images
+    if len(images) == 0:
+        raise ValueError(f"{CROPS / 'tracks.jsonl'} lists no track with frames: see {CROPS / 'rejected.jsonl'}")
+    chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
+    return np.stack([decode_image(images[index]) for index in chosen])
+
+
+def training_licences() -> str:
+    """Licences of all that the models learned from; they bind the weights."""
+    trained = {row["clip_id"] for row in read_json_lines(CROPS / "tracks.jsonl") if row["split"] == "train"}
+    licences = {row["licence"] for row in read_json_lines(CROPS / "tracks.jsonl") if row["clip_id"] in trained}
+    licences |= set(map(str, read_table(CROPS / "stills_train.parquet")["licence"]))
+    return ", ".join(sorted(licences))
+
+
+def benchmark_clip() -> Path:
+    """The first test clip with truth."""
+    records = [record for record in read_json_lines(RENDERED / "clips.jsonl") if record["split"] == "test"]
+    if not records:
+        raise ValueError(f"{RENDERED / 'clips.jsonl'} has no test clip to time the loop on: raise their number in params.yaml, render.clips")
+    return RENDERED / records[0]["path"]
+
+
+def main() -> None:
+    parameters = load_section("export", ExportParameters)
+    runtime = load_section("runtime", RuntimeParameters)
+    name = chosen_round(parameters.round, round_names())
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    detector, header = checkpoint.load(MODELS / name / "detector.safetensors")
+    tracker, _ = checkpoint.load(MODELS / name / "tracker.safetensors")
+    metadata = {key: header[key] for key in ("scheme", "reference_shape", "face_template", "size", "round", "data_hashes")}
+    metadata |= {
+        "runtime": parameters_to_dict(runtime),
+        "versions": {package: version(package) for package in PACKAGES},
+        "licence": training_licences(),
+    }
+    export_detector(detector, EXPORTED / DETECTOR_FILE, metadata)
+    export_tracker(tracker, EXPORTED / TRACKER_FILE, metadata)
+
+    crops = sample_crops(parameters.parity_frames, header["size"])
+    pair = ModelPair(EXPORTED)
+    shapes = np.stack([pair.detect(crop)[0] for crop in crops])
+    starts = shapes + np.random.default_rng(0).normal(0, START_NOISE, shapes.shape).astype(np.float32)
+    differences = {
+        "tracker": parity(tracker, open_model(EXPORTED / TRACKER_FILE)[0], crops, starts),
+        "detector": parity(detector, open_model(EXPORTED / DETECTOR_FILE)[0], crops, None),
+    }
+    for kind, difference in differences.items():
+        log.info("%s.onnx of round %s: at most %.5f px from the network over %d crops", kind, name, difference, len(crops))
+        if not difference <= parameters.max_parity_px:
+            raise ValueError(
+                f"{EXPORTED / kind}.onnx gives points {difference:.3f} px from the network's, export.max_parity_px allows "
+                f"{parameters.max_parity_px}"
+            )
+    speed, share = loop_frames_per_second(pair, benchmark_clip(), parameters.benchmark_frames)
+    times = {
+        "tracker": step_milliseconds(pair.track, list(zip(crops, starts, strict=True))),
+        "detector": step_milliseconds(pair.detect, [(crop,) for crop in crops]),
+    }
+    report: dict[str, object] = {"round": name}
+    for kind, file in (("tracker", TRACKER_FILE), ("detector", DETECTOR_FILE)):
+        report[kind] = {
+            "parity_px": differences[kind],
+            "step_ms_median": round(times[kind], 3),
+            "size_mb": round((EXPORTED / file).stat().st_size / 1e6, 3),
+        }
+    report |= {"loop_frames_per_second": round(speed, 1), "loop_share_with_face": round(share, 3), "machine": machine()}
+    write_json(BENCHMARK, report)
+    log.info("%.1f frames/s in the whole loop, tracker step %.1f ms, detector %.1f ms", speed, times["tracker"], times["detector"])
+
+
+if __name__ == "__main__":
+    logs.run(main)
