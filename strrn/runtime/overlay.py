@@ -14,7 +14,7 @@ STATE_COLOURS = {
     State.searching: (240, 80, 70),
 }
 STATE_TEXTS = {State.tracking: "tracking", State.uncertain: "uncertain", State.lost: "face lost", State.searching: "no face yet"}
-DARK = (15, 15, 15)
+DARK, LIGHT = (15, 15, 15), (255, 255, 255)
 SHIFT = 4  # cv2 draws at 1/16 of a pixel
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -33,19 +33,30 @@ def draw(frame: np.ndarray, face: FaceState, scheme: LandmarkScheme, note: str =
 
 
 def _draw_points(picture: np.ndarray, points_frame: np.ndarray, scheme: LandmarkScheme, colour: tuple[int, int, int]) -> None:
-    face_size = float(np.ptp(points_frame, 0).max())
-    radius = float(np.clip(face_size / 110, 1.0, 6.0))
-    thickness = max(1, round(radius * 0.7))
-    # Far outside points (a face that leaves) would overflow cv2's fixed-point integers.
-    limit = 4 * max(picture.shape[:2])
-    fixed = np.round(np.clip(points_frame, -limit, limit) * 2**SHIFT).astype(np.int32)
-    lines = picture.copy()
+    radius = float(np.clip(np.ptp(points_frame, 0).max() / 120, 0.9, 5.0))
+    margin = int(np.ceil(2 * radius)) + 2
+    height, width = picture.shape[:2]
+    x0, y0 = np.clip(np.floor(points_frame.min(0)).astype(int) - margin, 0, (width, height))
+    x1, y1 = np.clip(np.ceil(points_frame.max(0)).astype(int) + margin + 1, 0, (width, height))
+    if x0 >= x1 or y0 >= y1:
+        return
+    # cv2's circles of one or two pixels are diamonds: small faces are drawn enlarged, and shrunk again. Nearest, then area: where
+    # nothing is drawn the picture stays as it is.
+    zoom = int(np.ceil(5 / radius))
+    region = picture[y0:y1, x0:x1]
+    large = cv2.resize(region, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
+    # Points far outside (a face that leaves) would overflow cv2's fixed-point integers.
+    places = (np.clip(points_frame, -4 * width, 4 * width) - (x0, y0) + 0.5) * zoom - 0.5
+    fixed = np.round(places * 2**SHIFT).astype(int).tolist()
+    radius *= zoom
+    lines = large.copy()
     for first, second in scheme.edges:
-        cv2.line(lines, fixed[first].tolist(), fixed[second].tolist(), colour, thickness, cv2.LINE_AA, SHIFT)
-    cv2.addWeighted(lines, 0.55, picture, 0.45, 0, dst=picture)
-    for x, y in fixed.tolist():
-        cv2.circle(picture, (x, y), round((radius + 0.8) * 2**SHIFT), DARK, cv2.FILLED, cv2.LINE_AA, SHIFT)
-        cv2.circle(picture, (x, y), round(radius * 2**SHIFT), (255, 255, 255), cv2.FILLED, cv2.LINE_AA, SHIFT)
+        cv2.line(lines, fixed[first], fixed[second], colour, max(1, round(0.7 * radius)), cv2.LINE_AA, SHIFT)
+    large = cv2.addWeighted(lines, 0.6, large, 0.4, 0)
+    for place in fixed:
+        cv2.circle(large, place, round(1.25 * radius * 2**SHIFT), DARK, cv2.FILLED, cv2.LINE_AA, SHIFT)
+        cv2.circle(large, place, round(radius * 2**SHIFT), LIGHT, cv2.FILLED, cv2.LINE_AA, SHIFT)
+    region[:] = cv2.resize(large, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
 
 
 def _draw_label(picture: np.ndarray, text: str, colour: tuple[int, int, int]) -> None:
@@ -59,5 +70,5 @@ def _draw_label(picture: np.ndarray, text: str, colour: tuple[int, int, int]) ->
     ground = picture[margin : corner[1], margin : corner[0]]
     ground[:] = (ground * 0.35).astype(np.uint8)
     dot = (2 * margin, y + height // 2)
-    cv2.circle(picture, dot, max(2, round(5 * scale)), colour, cv2.FILLED, cv2.LINE_AA)
-    cv2.putText(picture, text, (x, y + height), FONT, scale, (255, 255, 255), thickness, cv2.LINE_AA)
+    cv2.circle(picture, dot, max(4, round(6 * scale)), colour, cv2.FILLED, cv2.LINE_AA)
+    cv2.putText(picture, text, (x, y + height), FONT, scale, LIGHT, thickness, cv2.LINE_AA)
