@@ -1,0 +1,27 @@
+"""A folder of the user's own videos: unlabelled training clips."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+
+
+def folder_videos(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (clip id, path) of the videos in the folder and below, sorted by path. The id is the path below the folder's parent, with dots.
+
+    Raises FileNotFoundError where the folder is missing or holds no video; ValueError where two videos would share an id.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"folder {folder} of params.yaml, crop.folders, does not exist: make it and put your videos in, or drop the entry"
+        )
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    if not paths:
+        raise FileNotFoundError(f"folder {folder} holds no video: put files with one of the endings {', '.join(VIDEO_SUFFIXES)} in")
+    seen: dict[str, Path] = {}
+    for path in paths:
+        clip_id = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        if clip_id in seen:
+            raise ValueError(f"videos {seen[clip_id]} and {path} would share the clip id {clip_id!r}: rename one of them")
+        seen[clip_id] = path
+        yield clip_id, path
