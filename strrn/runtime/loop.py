@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from strrn.core.geometry import bounding_box, box_iou, fit_similarity
+from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity
 from strrn.core.landmarks import LandmarkScheme
 from strrn.runtime.parameters import Mode, RuntimeParameters
 
@@ -30,6 +30,8 @@ FindFaces = Callable[[np.ndarray], list["FaceDetection"]]
 
 # Boxes that overlap this much are of one face: MTCNN's box and the landmarks' box differ by the forehead and by the pose.
 SAME_FACE_IOU = 0.25
+# Side of the crop in which MTCNN checks that there is a face: as often right as in the full crop, at a quarter of the time.
+FACE_CHECK_SIZE = 128
 
 
 class State(Enum):
@@ -229,10 +231,18 @@ class FaceTracker:
             if not disagreement <= limits.max_disagreement:
                 return f"detector {disagreement:.2f} away"
         if due(limits.face_every):
-            box = bounding_box(transform.to_crop(points))
-            if all(box_iou(face.box, box) < SAME_FACE_IOU for face in self._find_faces(transform.crop(frame))):
+            small = transform.then(_shrinking(self._size, FACE_CHECK_SIZE))
+            box = bounding_box(small.to_crop(points))
+            if all(box_iou(face.box, box) < SAME_FACE_IOU for face in self._find_faces(small.crop(frame))):
                 return "no face in the crop"
         return ""
+
+
+def _shrinking(size: int, small: int) -> CropTransform:
+    """A crop of `size` pixels to the same view in `small` pixels: the outer rims of the rim pixels coincide."""
+    scale = small / size
+    shift = scale / 2 - 0.5
+    return CropTransform(scale, 0.0, shift, shift, small)
 
 
 def _area(box: np.ndarray) -> float:

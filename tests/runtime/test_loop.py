@@ -7,7 +7,7 @@ import pytest
 
 from strrn.core.geometry import CropTransform, bounding_box, fit_similarity
 from strrn.core.landmarks import LandmarkScheme
-from strrn.runtime.loop import FaceState, FaceTracker, State
+from strrn.runtime.loop import FACE_CHECK_SIZE, FaceState, FaceTracker, State
 from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_from_dict, parameters_to_dict
 
 SIZE = 315
@@ -61,7 +61,7 @@ class World:
         self.calls = []
 
         def crop(transform, frame):
-            picture = np.full((SIZE, SIZE, 3), frame[0, 0, 0], np.uint8)
+            picture = np.full((transform.size, transform.size, 3), frame[0, 0, 0], np.uint8)
             self.transforms[id(picture)] = (transform, picture)
             return picture
 
@@ -82,7 +82,7 @@ class World:
         return start + np.array([3, 1]) if points is None else points + self.tracker_drift
 
     def find_faces(self, picture):
-        if picture.shape[0] == SIZE:
+        if picture.shape[0] == FACE_CHECK_SIZE:
             points = self._truth_in(picture)
         else:
             self.searches.append(int(picture[0, 0, 0]))
