@@ -12,10 +12,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numba import njit
 
+from strrn.render import light, rasteriser
 from strrn.render.camera import Pose
 from strrn.render.clips import Frame, Performer, film, sample_shot
+from strrn.render.compiled import njit_inlining
 from strrn.render.landmarks import CONTOUR_POINTS, NUM_LANDMARKS, visibility
 from strrn.render.light import Lights, lit_share, shadow_map
 from strrn.render.noise import grain_bank, noise_bank
@@ -96,7 +97,7 @@ def _upright(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return axes, landmarks[17:].mean(0) - 0.6 * axes[2]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@njit_inlining(light, rasteriser)
 def _shade(index, weights, triangles, corners, texture, normals, posed, lights, shadow, shadow_depth):
     """(H, W, 4) float32: texture times a modulation by the lights about 1."""
     height, width = index.shape
@@ -128,12 +129,12 @@ def _shade(index, weights, triangles, corners, texture, normals, posed, lights, 
             for k in range(3):
                 colour = (texture[y0, x0, k] * (1 - fx) + texture[y0, x0 + 1, k] * fx) * (1 - fy)
                 colour += (texture[y0 + 1, x0, k] * (1 - fx) + texture[y0 + 1, x0 + 1, k] * fx) * fy
-                light = lights.sky[k] * above + lights.ground[k] * (1.0 - above) + 0.3
+                arriving = lights.sky[k] * above + lights.ground[k] * (1.0 - above) + 0.3
                 for lamp in range(len(lights.directions)):
                     direction = lights.directions[lamp]
                     cosine = max((nx * direction[0] + ny * direction[1] + nz * direction[2] + 0.3) / 1.3, 0.0)
-                    light += lights.colours[lamp][k] * cosine * (lit if lamp == 0 else 1.0)
-                picture[row, column, k] = colour * light
+                    arriving += lights.colours[lamp][k] * cosine * (lit if lamp == 0 else 1.0)
+                picture[row, column, k] = colour * arriving
             picture[row, column, 3] = 1.0
     return picture
 

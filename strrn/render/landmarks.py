@@ -9,6 +9,7 @@ docs/renderer.md tells what was placed where and why.
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from strrn.render.mesh import BODY, MASKS, Mesh
 from strrn.render.rasteriser import rasterise
@@ -65,6 +66,7 @@ FAN_CENTRE = np.array([0.0, 7.03, 0.70])
 FAN_START = -23.0
 NUM_FANS = 65
 FAN_FRONT, FAN_BACK, FAN_STEP = 66.0, -50.0, 2.0
+FAN_INNER = 0.35  # dm; nearer surfaces are inside the mouth
 CONTOUR_POINTS = 17
 # Brow: where its middle line runs in the rest pose, outer to inner end, for the person's right (negative x).
 BROW_X = np.array([0.545, 0.455, 0.345, 0.225, 0.112])
@@ -144,16 +146,17 @@ def _cast_fans(rest: np.ndarray, triangles: np.ndarray, ears: np.ndarray) -> tup
         sideways = np.array([-np.cos(angle), -np.sin(angle), 0])
         radii = []
         for tilt in tilts:
-            found = _hit(FAN_CENTRE, np.cos(tilt) * sideways + [0, 0, np.sin(tilt)], corner, first, second)
-            if found is None:  # a crack between two triangles, or an eye
+            direction = np.cos(tilt) * sideways + np.array([0, 0, np.sin(tilt)])
+            triangle, u, v, distance = _leave(FAN_CENTRE, direction, corner, first, second)
+            if triangle < 0:  # a crack between two triangles, or an eye
                 continue
-            if ears[found[0]]:
+            if ears[triangle]:
                 break
-            triangle, weight, point = found
+            point = FAN_CENTRE + distance * direction
             # The throat behind the chin is no contour of the face.
             if point[2] < 0.5 + 0.6 * max(0.0, np.sin(angle)) ** 2:
                 break
-            vertices[fan, len(radii)], weights[fan, len(radii)] = triangles[triangle], weight
+            vertices[fan, len(radii)], weights[fan, len(radii)] = triangles[triangle], (1 - u - v, u, v)
             radii.append(float((point - FAN_CENTRE) @ sideways))
         lengths[fan] = _end_of_face(np.array(radii))
     outward = np.stack([-np.cos(angles), -np.sin(angles)], 1)
@@ -171,24 +174,26 @@ def _end_of_face(radii: np.ndarray) -> int:
     return min(len(radii), widest + 4)
 
 
-def _hit(origin, direction, corner, first, second):
-    """The farthest front-facing triangle that a ray from inside leaves through (Moeller-Trumbore): index, weights, point or None."""
-    across = np.cross(direction, second)
-    area = (first * across).sum(1)
-    usable = np.abs(area) > 1e-12
-    inverse = 1 / np.where(usable, area, 1)
-    towards = origin - corner
-    u = inverse * (towards * across).sum(1)
-    turned = np.cross(towards, first)
-    v = inverse * (turned @ direction)
-    distance = inverse * (second * turned).sum(1)
-    outwards = np.cross(first, second) @ direction > 0
-    hits = np.flatnonzero(usable & outwards & (u >= -1e-6) & (v >= -1e-6) & (u + v <= 1 + 1e-6) & (distance > 0.35))
-    if len(hits) == 0:
-        return None
-    nearest = hits[distance[hits].argmin()]
-    weights = np.array([1 - u[nearest] - v[nearest], u[nearest], v[nearest]])
-    return nearest, weights, origin + distance[nearest] * direction
+@njit(cache=True)
+def _leave(origin, direction, corner, first, second):
+    """Nearest outward triangle beyond FAN_INNER that a ray from inside leaves through (Moeller-Trumbore): index or -1, u, v, distance."""
+    found, found_u, found_v, nearest = -1, 0.0, 0.0, 1e30
+    for t in range(corner.shape[0]):
+        e, f, d = first[t], second[t], direction
+        px, py, pz = d[1] * f[2] - d[2] * f[1], d[2] * f[0] - d[0] * f[2], d[0] * f[1] - d[1] * f[0]
+        area = e[0] * px + e[1] * py + e[2] * pz
+        if area > -1e-12:  # a ray that leaves sees the triangle from behind
+            continue
+        sx, sy, sz = origin[0] - corner[t, 0], origin[1] - corner[t, 1], origin[2] - corner[t, 2]
+        u = (sx * px + sy * py + sz * pz) / area
+        if u < -1e-6 or u > 1 + 1e-6:
+            continue
+        qx, qy, qz = sy * e[2] - sz * e[1], sz * e[0] - sx * e[2], sx * e[1] - sy * e[0]
+        v = (d[0] * qx + d[1] * qy + d[2] * qz) / area
+        distance = (f[0] * qx + f[1] * qy + f[2] * qz) / area
+        if v >= -1e-6 and u + v <= 1 + 1e-6 and FAN_INNER < distance < nearest:
+            found, found_u, found_v, nearest = t, u, v, distance
+    return found, found_u, found_v, nearest
 
 
 def on_front(landmarks: LandmarkMap, points: np.ndarray) -> SurfacePoints:

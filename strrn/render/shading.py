@@ -1,8 +1,9 @@
 """From visible triangles to linear colour: material times light, per pixel."""
 
 import numpy as np
-from numba import njit
 
+from strrn.render import light, material, mesh, noise, rasteriser
+from strrn.render.compiled import njit_inlining
 from strrn.render.light import lit_share
 from strrn.render.material import body_albedo, eye_albedo
 from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE
@@ -12,7 +13,7 @@ from strrn.render.rasteriser import NOTHING
 HAIR_SHEET = 100  # group number of hair that hangs free of the head (strrn.render.hair)
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@njit_inlining(light, material, mesh, noise, rasteriser)
 def shade(
     index, weights, triangles, group, rest, posed, normals, ambient, masks, look, gaze, mouth_open, lights, shadow, shadow_depth, view, bank
 ):
