@@ -39,7 +39,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@[[ -n "$(PYTHON)" ]] || { echo "error: no Python 3.11 or newer found (python3 is $$(python3 --version 2>&1)). \
 	Install one, or name one: make run PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@[[ -x .venv/bin/python ]] || { echo "creating .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
-	@echo "installing the pinned packages into .venv (about two minutes)"
+	@echo "installing the pinned packages into .venv (two to four minutes)"
 	@.venv/bin/python -m pip install --progress-bar off -c constraints.txt -e '.[pipeline,dev]' 2>&1 | tee .venv/install.log | awk ' \
 		/^ *Collecting/ && ++found % 25 == 0 { print "  " found " packages found"; fflush() } \
 		/^Installing collected packages/ { print "  installing them"; fflush() }' \
