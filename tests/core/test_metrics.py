@@ -99,11 +99,7 @@ def test_nothing_to_score_gives_nan():
     nothing = np.array([NAN])
     assert np.isnan([metrics.auc(nothing, 0.1), metrics.failure_rate(nothing, 0.1), metrics.percentile(nothing, 50)]).all()
     assert np.isnan(metrics.ced(nothing, np.array([0.1]))).all()
-    assert (
-        np.isnan(metrics.mean_over_frames([]))
-        and np.isnan(metrics.mean_over_videos([nothing]))
-        and np.isnan(metrics.median(nothing))
-    )
+    assert np.isnan(metrics.mean_over_frames([])) and np.isnan(metrics.mean_over_videos([nothing])) and np.isnan(metrics.median(nothing))
     assert np.isnan(metrics.lag_e1([]))
 
 

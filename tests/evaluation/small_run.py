@@ -10,6 +10,8 @@ from strrn.core.landmarks import load_scheme
 from strrn.core.tables import predictions_schema, stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
 from strrn.evaluation.predict import cycle_schema
+from strrn.stages.evaluate import PREDICTIONS
+from strrn.stages.setting import MODELS, PSEUDO
 
 SCHEME = load_scheme("ibug68")
 L = SCHEME.num_landmarks
@@ -112,7 +114,7 @@ def make_run(root: Path) -> None:
         stills_schema(L),
     )
     for round_name, noise in (("r0", 1.5), ("r1", 0.75)):
-        folder = root / "data/predictions" / round_name
+        folder = root / PREDICTIONS / round_name
         for system, factor in (("detector", 1.0), ("tracker", 0.5)):
             moved = {name: points + random.normal(0, noise * factor, points.shape) for name, points in paths.items()}
             moved["empty"][:] = np.nan
@@ -128,7 +130,7 @@ def make_run(root: Path) -> None:
         write_table(folder / "cycle.parquet", columns, cycle_schema())
         for model in ("detector", "tracker"):
             log = "".join(f"{epoch},validation_error,{noise / (epoch + 20)}\n{epoch},points,0.1\n" for epoch in range(5))
-            write_text(root / "models" / round_name / f"{model}.log.csv", "epoch,name,value\n" + log)
+            write_text(root / MODELS / round_name / f"{model}.log.csv", "epoch,name,value\n" + log)
     quantiles = {"0.05": 0.004, "0.50": 0.012, "0.95": 0.05}
     summary = {
         "frames_seen": 100,
@@ -139,7 +141,7 @@ def make_run(root: Path) -> None:
         "threshold": 0.02,
         "per_clip": {},
     }
-    write_json(root / "data/pseudo/r1/summary.json", summary)
+    write_json(root / PSEUDO / "r1/summary.json", summary)
     write_text(raw / "data_card.md", "# Data\n\n- first <source>\n- second\n\n| name | licence |\n|---|---|\n| a | CC0 |\n")
     write_text(root / "params.yaml", PARAMETERS)
 
