@@ -20,11 +20,10 @@ from strrn.runtime.parameters import RuntimeParameters, parameters_to_dict
 from strrn.stages import logs
 from strrn.stages.parameters import load_section
 from strrn.stages.rounds import round_names
-from strrn.stages.setting import CROPS, MODELS
+from strrn.stages.setting import CROPS, EXPORTED, MODELS
 
 log = logging.getLogger(__name__)
 RENDERED = Path("data/rendered")
-EXPORTED = MODELS / "export"
 BENCHMARK = Path("reports/benchmark.json")
 START_NOISE = 3.0  # crop pixels: start shapes of the parity check, away from what the detector says
 PACKAGES = ("strrn", "torch", "onnx", "onnxruntime")
@@ -61,7 +60,7 @@ def sample_crops(count: int, size: int) -> np.ndarray:
     """(count, size, size, 3) uint8: crops of the tracks in data/crops, spread evenly over all their frames."""
     images = []
     for row in read_json_lines(CROPS / "tracks.jsonl"):
-        images += load_track(CROPS / row["path"], row["track_id"], row["clip_id"], size).images
+        images.extend(load_track(CROPS / row["path"], row["track_id"], row["clip_id"], size).images)
     if len(images) == 0:
         raise ValueError(f"{CROPS / 'tracks.jsonl'} lists no track with frames: see {CROPS / 'rejected.jsonl'}")
     chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
