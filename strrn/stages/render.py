@@ -97,7 +97,7 @@ def _render_all(pool: ProcessPoolExecutor, mesh_file: Path, raw: Path, out: Path
         _write_stills(out / f"stills_{split}.parquet", split, rendered[split])
     write_json_lines(out / "clips.jsonl", [record for _, record in sorted(records, key=lambda pair: pair[0])])
     log.info(
-        "wrote %d stills and %d clips to %s",
+        "rendered %d stills and %d clips in %s",
         sum(len(each) for by_identity in rendered.values() for each in by_identity.values()),
         len(records),
         out,
