@@ -131,7 +131,7 @@ def undeclared_files(root: Path) -> dict[str, list[str]]:
 
 
 def dangling_deps(root: Path) -> list[str]:
-    """Deps that are neither a file of the repository nor (part of) an out of a stage."""
+    """Deps that are neither a file of the repository, nor an out of a stage, a part of one or a folder above one."""
     stages = stage_definitions(root)
     outs = [out for stage in stages.values() for kind in ("outs", "metrics", "plots") for out in paths(stage.get(kind, []))]
     wildcards = [re.compile(re.sub(r"\\\$\\\{.*?\\\}", "[^/]+", re.escape(out)) + "(/.*)?") for out in outs]
@@ -139,7 +139,8 @@ def dangling_deps(root: Path) -> list[str]:
     for name, stage in stages.items():
         for dep in paths(stage.get("deps", [])):
             plain = re.sub(r"\$\{.*?\}", "x", dep)
-            if not (root / dep).exists() and not any(wildcard.fullmatch(plain) for wildcard in wildcards):
+            written_below = any(out.startswith(f"{dep}/") for out in outs)
+            if not (root / dep).exists() and not written_below and not any(wildcard.fullmatch(plain) for wildcard in wildcards):
                 wrong.append(f"stage {name}: {dep}")
     return wrong
 

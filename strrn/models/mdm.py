@@ -9,7 +9,6 @@ from strrn.core.landmarks import LandmarkScheme
 from strrn.models.detection import Detection
 from strrn.models.patches import Confidence, PatchEncoder, PatchSampler
 
-
 # The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
 DISPLACEMENT_UNIT = 0.1
 

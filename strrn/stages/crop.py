@@ -32,9 +32,9 @@ from strrn.data.sources.packages import packaged_clips
 from strrn.data.sources.record import SPLITS, ClipRecord, read_clips, unlabelled_clip
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
+from strrn.stages.paths import CROPS, RAW, RENDERED
 
 log = logging.getLogger(__name__)
-RAW, RENDERED, CROPS = Path("data/raw"), Path("data/rendered"), Path("data/crops")
 CHUNK = 50  # stills a task
 
 

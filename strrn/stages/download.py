@@ -9,10 +9,11 @@ from strrn.data.download import DownloadParameters, Package, fetch
 from strrn.data.unpack import Unpacked, unpack
 from strrn.stages import logs
 from strrn.stages.parameters import load_section
+from strrn.stages.paths import RAW
 
 log = logging.getLogger(__name__)
 # Archives lie outside the stage's out, which DVC removes before a run: a killed stage resumes.
-RAW, CACHE = Path("data/raw"), Path(".cache/downloads")
+CACHE = Path(".cache/downloads")
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 import argparse
 import os
 from functools import partial
-from pathlib import Path
 
 from strrn.core.landmarks import load_scheme
 from strrn.evaluation.clips import EvaluationClip, real_clips, rendered_clips
@@ -12,13 +11,8 @@ from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
+from strrn.stages.paths import MODELS, PREDICTIONS, RAW, RENDERED, SCORES
 from strrn.stages.rounds import round_names
-from strrn.stages.setting import MODELS
-
-RAW = Path("data/raw")
-RENDERED = Path("data/rendered")
-PREDICTIONS = Path("data/predictions")
-SCORES = Path("reports/rounds")
 
 
 def load_clips(parameters: EvaluateParameters) -> list[EvaluationClip]:

@@ -19,12 +19,11 @@ from strrn.runtime.models import DETECTOR_FILE, TRACKER_FILE, ModelPair, open_mo
 from strrn.runtime.parameters import RuntimeParameters, parameters_to_dict
 from strrn.stages import logs
 from strrn.stages.parameters import load_section
+from strrn.stages.paths import CROPS, EXPORTED, MODELS, RENDERED, REPORTS
 from strrn.stages.rounds import round_names
-from strrn.stages.setting import CROPS, EXPORTED, MODELS
 
 log = logging.getLogger(__name__)
-RENDERED = Path("data/rendered")
-BENCHMARK = Path("reports/benchmark.json")
+BENCHMARK = REPORTS / "benchmark.json"
 START_NOISE = 3.0  # crop pixels: start shapes of the parity check, away from what the detector says
 PACKAGES = ("strrn", "torch", "onnx", "onnxruntime")
 

@@ -6,7 +6,8 @@ from strrn.models.checkpoint import file_hash
 from strrn.models.parameters import HGNParameters, MDMParameters, STRRNParameters, as_dict
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
-from strrn.stages.setting import CROPS, MODELS, load_setting
+from strrn.stages.paths import CROPS, MODELS
+from strrn.stages.setting import load_setting
 from strrn.training.loop import LoopParameters
 from strrn.training.pretrain import pretrain
 

@@ -27,9 +27,9 @@ from strrn.render.scene import Studio, open_studio
 from strrn.render.stills import Still, render_identity
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
+from strrn.stages.paths import RAW, RENDERED
 
 log = logging.getLogger(__name__)
-RAW, RENDERED = Path("data/raw"), Path("data/rendered")
 SCHEME = "ibug68"
 SPLITS = ("train", "val", "test")
 LICENCES = {"rendered": "CC0-1.0", "head_scan": "BSD-3-Clause"}

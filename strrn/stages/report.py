@@ -15,12 +15,11 @@ from strrn.evaluation.predictions import ClipPredictions, read_predictions, read
 from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
 from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
-from strrn.stages.evaluate import PREDICTIONS, RAW, RENDERED, SCORES, load_clips
+from strrn.stages.evaluate import load_clips
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
+from strrn.stages.paths import EXPORTED, MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
 from strrn.stages.rounds import FIRST, round_names
-from strrn.stages.setting import MODELS, PSEUDO
 
-REPORTS = Path("reports")
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 8
 log = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ def main() -> None:
         "parameters": PARAMS_FILE.read_text(encoding="utf-8"),
     }
     report.write_report(REPORTS / "report.html", content)
-    places = f"tracker  models/export/tracker.onnx\nreport   {REPORTS / 'report.html'}\noverlay  {overlay}\n"
+    places = f"tracker  {EXPORTED / 'tracker.onnx'}\nreport   {REPORTS / 'report.html'}\noverlay  {overlay}\n"
     write_text(REPORTS / "summary.txt", places)
     log.info("report of %d rounds: %s, %s", len(rounds), REPORTS / "report.html", overlay)
 

@@ -1,19 +1,14 @@
 """What the training stages share: the setting and the unlabelled tracks, from params.yaml and data/crops."""
 
-from pathlib import Path
-
 from strrn.core.files import read_json_lines
 from strrn.core.landmarks import load_scheme
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import Track, load_track
 from strrn.data.motion import MotionParameters
 from strrn.stages.parameters import load_section, load_value
+from strrn.stages.paths import CROPS
 from strrn.training.pretrain import Setting
 from strrn.training.reference import load_reference
-
-CROPS = Path("data/crops")
-MODELS = Path("models")
-PSEUDO = Path("data/pseudo")
 
 
 def load_setting() -> Setting:
@@ -23,7 +18,7 @@ def load_setting() -> Setting:
         reference=load_reference(CROPS / "reference.json", scheme),
         augmentation=load_section("augmentation", AugmentationParameters),
         motion=load_section("motion", MotionParameters),
-        seed=load_value("seed", int),
+        seed=load_value("train_seed", int),
     )
 
 

@@ -10,7 +10,7 @@ SQUARE = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
 
 def shifted(*offsets: float) -> np.ndarray:
     """One frame for every offset: the square moved by that many pixels along x."""
-    return np.stack([SQUARE + (offset, 0.0) for offset in offsets])
+    return np.stack([SQUARE + np.array([offset, 0.0]) for offset in offsets])
 
 
 def losses(det: list[float], tck: list[float]) -> CycleLosses:

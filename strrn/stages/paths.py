@@ -1,0 +1,13 @@
+"""Where the stages keep what they hand to each other; the outs of dvc.yaml."""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+RENDERED = Path("data/rendered")
+CROPS = Path("data/crops")
+PSEUDO = Path("data/pseudo")
+PREDICTIONS = Path("data/predictions")
+MODELS = Path("models/rounds")
+EXPORTED = Path("models/export")
+REPORTS = Path("reports")
+SCORES = REPORTS / "rounds"
