@@ -1,0 +1,184 @@
+"""The crop stage on a small world: one rendered face on a grey ground, which moves through clips and stands in stills."""
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from strrn.core.files import read_json, read_json_lines, write_json_lines
+from strrn.core.geometry import CropTransform
+from strrn.core.landmarks import load_scheme
+from strrn.core.tables import crops_schema, read_table, still_crops_schema, stills_schema, write_table
+from strrn.core.video import VideoWriter
+from strrn.data.crops import CropParameters, decode_image, encode_jpeg
+from strrn.data.sources.packages import PACKAGED_CLIPS
+from strrn.stages.crop import crop
+from strrn.stages.parameters import load_section
+
+FACE = Path(__file__).parents[1] / "core/face.jpg"
+HEIGHT, WIDTH, FACE_SIZE = 200, 320, 160
+SCHEME = load_scheme("ibug68")
+NUM_FRAMES = 16
+
+
+def picture(left):
+    """The face with its left edge at `left`; None: no face."""
+    image = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    if left is not None:
+        face = cv2.cvtColor(cv2.imread(str(FACE)), cv2.COLOR_BGR2RGB)
+        image[20 : 20 + FACE_SIZE, left : left + FACE_SIZE] = cv2.resize(face, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_AREA)
+    return image
+
+
+def points_at(left):
+    """68 points in a face-like oval where the picture shows the face; all that the stage asks of them is that they move with it."""
+    angle = np.arange(68) / 68 * 2 * np.pi
+    return np.stack([left + 100 + 36 * np.cos(angle), 20 + 62 + 50 * np.sin(angle)], -1).astype(np.float32)
+
+
+def film(path, lefts):
+    with VideoWriter(path, 25, 12) as writer:
+        for left in lefts:
+            writer.write(picture(left))
+
+
+def record(name, split, kind="rendered"):
+    return {
+        "clip_id": name,
+        "path": f"clips/{name}.mp4",
+        "kind": kind,
+        "split": split,
+        "identity": name,
+        "source": "test",
+        "licence": "CC0-1.0",
+        "num_frames": NUM_FRAMES,
+        "fps": 25,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "truth": None,
+    }
+
+
+MOVING = [10 + 6 * index for index in range(NUM_FRAMES)]
+COMING = [None] * 6 + [60 + index for index in range(NUM_FRAMES - 6)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("world")
+    rendered, raw = root / "rendered", root / "raw"
+    film(rendered / "clips/moving.mp4", MOVING)
+    film(rendered / "clips/coming.mp4", COMING)
+    film(rendered / "clips/unseen.mp4", MOVING)
+    write_json_lines(rendered / "clips.jsonl", [record("moving", "train"), record("coming", "val"), record("unseen", "test")])
+    for clip in PACKAGED_CLIPS:
+        film((raw / clip.path).with_suffix(".mp4"), [None] * 4)
+        (raw / clip.path).with_suffix(".mp4").rename(raw / clip.path)
+    for split, lefts in {"train": [10, 60, 110, 150], "val": [40], "test": [90]}.items():
+        valid = np.ones((len(lefts), 68), bool)
+        if split == "test":
+            valid[0, :60] = False
+        columns = {
+            "image_id": [f"{split}_{left}" for left in lefts],
+            "identity": [split] * len(lefts),
+            "split": [split] * len(lefts),
+            "source": ["test"] * len(lefts),
+            "licence": ["CC0-1.0"] * len(lefts),
+            "image": [encode_jpeg(picture(left), 95) for left in lefts],
+            "points_frame": np.where(valid[..., None], np.stack([points_at(left) for left in lefts]), np.nan),
+            "valid": valid,
+            "visible": valid,
+        }
+        write_table(rendered / f"stills_{split}.parquet", columns, stills_schema(68))
+    return root
+
+
+@pytest.fixture(scope="module")
+def parameters():
+    loaded = load_section("crop", CropParameters)
+    return dataclasses.replace(loaded, workers=1, min_track_frames=5, calibration_stills=4)
+
+
+@pytest.fixture(scope="module")
+def cropped(world, parameters):
+    crop(world / "raw", world / "rendered", world / "crops", SCHEME, parameters)
+    return world / "crops"
+
+
+def test_the_reference(cropped, parameters):
+    reference = read_json(cropped / "reference.json")
+    assert (reference["scheme"], reference["size"]) == ("ibug68", 315)
+    shape = np.array(reference["reference_shape"])
+    assert (shape.max(0) - shape.min(0)).max() == pytest.approx(parameters.fill * 315, abs=0.01)
+    eyes = np.array(reference["face_template"])[:2]
+    assert eyes[0, 0] < eyes[1, 0] and eyes[:, 1].max() < shape[:, 1].mean()
+
+
+def test_stills_are_canonical_and_poorly_labelled_ones_are_listed(cropped):
+    shape = np.array(read_json(cropped / "reference.json")["reference_shape"])
+    stills = read_table(cropped / "stills_train.parquet", still_crops_schema(68))
+    np.testing.assert_allclose(stills["points_crop"], np.broadcast_to(shape, (4, 68, 2)), atol=0.05)
+    assert list(stills["image_id"]) == ["train_10", "train_60", "train_110", "train_150"]
+    crops = [decode_image(content, "crop").astype(int) for content in stills["image"]]
+    centre = slice(100, 215)  # the same face in the same place
+    assert np.abs(crops[0][centre, centre] - crops[2][centre, centre]).mean() < 2
+    assert len(read_table(cropped / "stills_test.parquet", still_crops_schema(68))["image"]) == 0
+    rejected = [row for row in read_json_lines(cropped / "rejected.jsonl") if "image_id" in row]
+    assert rejected == [{"image_id": "test_90", "reason": "too few labels", "detail": "8 of 68 landmarks labelled"}]
+
+
+def test_the_crop_follows_the_face(cropped):
+    shape = np.array(read_json(cropped / "reference.json")["reference_shape"])
+    (row,) = [row for row in read_json_lines(cropped / "tracks.jsonl") if row["clip_id"] == "moving"]
+    assert (row["track_id"], row["split"], row["first_frame"], row["last_frame"]) == ("moving.0", "train", 0, NUM_FRAMES - 1)
+    track = read_table(cropped / row["path"], crops_schema())
+    np.testing.assert_array_equal(track["frame"], np.arange(NUM_FRAMES))
+    assert track["detected"].sum() == row["num_detected"] < NUM_FRAMES
+    np.testing.assert_array_equal(np.isfinite(track["face_probability"]), track["detected"])
+    transforms = [CropTransform(*map(float, values), 315) for values in track["transform"]]
+    moved = np.stack([transform.to_crop(points_at(left)) for transform, left in zip(transforms, MOVING, strict=True)])
+    assert np.abs(moved - shape).mean() < 6  # of 315: MTCNN's own error
+    # The stored crop is the frame's picture through the stored transform.
+    expected = transforms[5].crop(picture(MOVING[5])).astype(int)
+    assert np.abs(decode_image(track["image"][5], "crop").astype(int) - expected)[60:260, 60:260].mean() < 4
+
+
+def test_stretches_without_a_face_are_recorded(cropped):
+    rows = read_json_lines(cropped / "rejected.jsonl")
+    (track,) = [row for row in read_json_lines(cropped / "tracks.jsonl") if row["clip_id"] == "coming"]
+    assert (track["first_frame"], track["last_frame"]) == (6, NUM_FRAMES - 1)
+    (row,) = [row for row in rows if row.get("clip_id") == "coming"]
+    assert (row["reason"], row["first_frame"], row["last_frame"]) == ("stretch without a face", 0, 5)
+    assert {row["clip_id"] for row in rows if row["reason"] == "no face"} == {Path(clip.path).stem for clip in PACKAGED_CLIPS}
+
+
+def test_rendered_test_clips_are_not_cropped(cropped):
+    assert {row["clip_id"] for row in read_json_lines(cropped / "tracks.jsonl")} == {"moving", "coming"}
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_number_of_processes_changes_nothing(world, cropped, parameters):
+    crop(world / "raw", world / "rendered", world / "again", SCHEME, dataclasses.replace(parameters, workers=2))
+    assert files_of(world / "again") == files_of(cropped)
+
+
+def test_damaged_videos_are_an_error_beyond_the_limit_and_listed_below_it(world, parameters):
+    folder = world / "mine"
+    film(folder / "good.mp4", MOVING)
+    content = (folder / "good.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(content[: len(content) * 2 // 3])
+    (folder / "empty.mp4").touch()
+    asked = dataclasses.replace(parameters, folders=[str(folder)], max_unreadable=1)
+    with pytest.raises(ValueError, match=r"empty\.mp4 is empty.*cut\.mp4 is .*Damaged videos: 2; crop\.max_unreadable .* allows 1"):
+        crop(world / "raw", world / "rendered", world / "failed", SCHEME, asked)
+    assert not [path for path in world.iterdir() if "failed" in path.name]  # neither the folder nor what was half-written
+    crop(world / "raw", world / "rendered", world / "mixed", SCHEME, dataclasses.replace(asked, max_unreadable=2))
+    reasons = {row["clip_id"]: row["reason"] for row in read_json_lines(world / "mixed/rejected.jsonl") if "clip_id" in row}
+    assert reasons["mine.cut"] == reasons["mine.empty"] == "unreadable"
+    tracks = {row["track_id"]: row for row in read_json_lines(world / "mixed/tracks.jsonl")}
+    assert tracks["mine.good.0"]["split"] == "train" and tracks["mine.good.0"]["licence"] == "user"
