@@ -141,7 +141,7 @@ def _download(package: Package, folder: Path) -> Path:
         output = done.stdout + done.stderr
         mismatch = re.search(r"Got\s+([0-9a-f]{64})", output)
         if mismatch:
-            raise ValueError(_wrong_checksum(package, Path(package.archive), mismatch[1]))
+            raise ValueError(_wrong_checksum(package, folder.parent / package.archive, mismatch[1]))
         raise OSError(_no_download(package, f"exit status {done.returncode}:\n{output.strip()[-1500:]}"))
     path = folder / package.archive
     if not path.is_file():
