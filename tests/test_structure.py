@@ -30,7 +30,7 @@ PACKAGES = {
     "core": CORE_PACKAGES,
     "runtime": CORE_PACKAGES | {"onnxruntime"},
     "cli": CORE_PACKAGES | {"onnxruntime", "typer"},
-    "flows": {"prefect"},
+    "flows": {"prefect", "yaml"},
 }
 
 

@@ -1,0 +1,202 @@
+"""Pretraining, mining and distillation of small networks on faces of dots."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
+from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset
+from strrn.methods.selection import Gate, Selection, ThresholdKind
+from strrn.models import checkpoint
+from strrn.training.distil import DistilParameters, TrackerData, distil, kept_pairs, pseudo_labelled_crops
+from strrn.training.mining import MineParameters, mine, run_track
+from strrn.training.pretrain import pretrain
+from strrn.training.tracker import cycle_losses, labelled_loss
+from tests.models.small import build, header, reference_shape
+from tests.training.material import SCHEME, loop, setting, track, write_stills
+
+EVERYTHING = MineParameters(
+    threshold=1.0,
+    threshold_kind=ThresholdKind.quantile,
+    selection=Selection.co_training,
+    gate=Gate.frame,
+    min_landmarks=0.5,
+    threads=1,
+)
+
+
+class Constant(torch.nn.Module):
+    """A tracker that always answers the same shape, or moves its start by an offset."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def reduce(self, images):
+        return images
+
+    def step(self, reduced, starts):
+        return starts + self.offset
+
+
+class Fixed(torch.nn.Module):
+    """A detector that sees the reference shape everywhere."""
+
+    def forward(self, images):
+        points = torch.from_numpy(reference_shape()).expand(len(images), -1, -1)
+        return points, torch.ones(len(images), 68)
+
+
+@pytest.mark.parametrize("name", ["mdm", "hgn", "strrn"])
+def test_pretraining_twice_gives_the_same_weights_whatever_the_workers(name, tmp_path):
+    write_stills(tmp_path)
+    for run, workers in (("a", 1), ("b", 3)):
+        pretrain(setting(), header(name), tmp_path, loop(workers=workers), tmp_path / run / "model.safetensors")
+    first, second = (checkpoint.load(tmp_path / run / "model.safetensors")[0] for run in ("a", "b"))
+    assert checkpoint.weights_hash(first) == checkpoint.weights_hash(second)
+    other = tmp_path / "c" / "model.safetensors"
+    pretrain(setting(seed=1), header(name), tmp_path, loop(), other)
+    assert checkpoint.weights_hash(checkpoint.load(other)[0]) != checkpoint.weights_hash(first)
+    assert (tmp_path / "a" / "model.log.csv").read_text().startswith("epoch,name,value\n0,")
+
+
+def test_no_stills_is_an_error_that_says_where_to_look(tmp_path):
+    write_stills(tmp_path, count=0)
+    with pytest.raises(ValueError, match=r"stills_train.parquet holds no crops: see data/crops/rejected.jsonl"):
+        pretrain(setting(), header("mdm"), tmp_path, loop(), tmp_path / "model.safetensors")
+
+
+def test_an_epoch_sees_every_sample_once_and_epochs_differ():
+    stills = LabelledCrops([b""] * 10, np.zeros((10, 68, 2), np.float32), np.ones((10, 68), bool))
+    batches = Batches(StillDataset(stills, SCHEME, 0, None, None), 5, seed=3, workers=1)
+    first = batches.keys()
+    assert sorted(index for batch in first for _, index in batch) == list(range(10))
+    batches.epoch = 1
+    assert batches.keys() != first
+    more = Batches(StillDataset(stills, SCHEME, 0, None, None), 5, seed=3, workers=1, num_batches=4).keys()
+    assert len({key for batch in more for key in batch}) == 20  # no view twice
+
+
+def test_paths_of_a_track_go_through_the_frame():
+    # The tracker adds (2, 2) in the crop; the crops move by half a pixel to the right in every frame.
+    paths = run_track(Fixed(), Constant(2.0), track(3))
+    reference = reference_shape()
+    np.testing.assert_allclose(paths.detected[1], reference, atol=1e-4)
+    np.testing.assert_allclose(paths.tracked[1], reference + (1.5, 2.0), atol=1e-3)  # -0.5 into the next crop, + 2
+    np.testing.assert_allclose(paths.back_from_detection[1], reference + (2.5, 2.0), atol=1e-3)
+    np.testing.assert_allclose(paths.back_from_track[1], reference + (4.0, 4.0), atol=1e-3)
+    assert np.isnan(paths.tracked[0]).all()
+
+
+def test_mining_writes_labels_detections_and_a_summary(tmp_path):
+    tracks = [track(6, "a.0", repeats=2), track(4, "b.0"), track(1, "c.0")]
+    mine(Fixed(), Constant(0.5), tracks, SCHEME, EVERYTHING, round_name="r1", hashes=("d", "t"), out=tmp_path)
+    labels = read_table(tmp_path / "labels.parquet", pseudo_labels_schema(68))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["frames_seen"] == 8  # the first frame of a track has no frame before it
+    assert summary["dropped"] == {"repeats the frame before": 1}
+    assert summary["kept"] == len(labels["frame"]) == summary["teaches"]["detector"] + summary["teaches"]["tracker"] == 7
+    # The way back from the track ends twice as far off: the detection is the better one and teaches the tracker.
+    assert summary["teaches"]["tracker"] == 7
+    np.testing.assert_allclose(labels["points_crop"][0], reference_shape(), atol=1e-4)
+    detections = read_table(tmp_path / "detections.parquet", detections_schema(68))
+    assert detections["reason"][0] == "first frame of the track"
+    assert len(detections["frame"]) == 10
+    points, pairs = kept_pairs(tmp_path / "detections.parquet", tracks[:2], 68)
+    assert pairs.tolist() == [[0, 1], [0, 3], [0, 4], [0, 5], [1, 1], [1, 2], [1, 3]]
+    assert [len(p) for p in points] == [6, 4]
+    crops = pseudo_labelled_crops(tmp_path / "labels.parquet", tracks, "tracker", 68)
+    assert crops.images[0] == tracks[0].images[1]
+
+
+def test_an_empty_round_is_an_error_that_shows_the_losses(tmp_path):
+    strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, 1)
+    with pytest.raises(ValueError, match=r"round r1: threshold 1e-06 keeps none of 5 frames. Distribution .*Raise rounds.r1.threshold"):
+        mine(Fixed(), Constant(0.5), [track(6)], SCHEME, strict, round_name="r1", hashes=("", ""), out=tmp_path)
+    assert not (tmp_path / "labels.parquet").exists()
+    assert json.loads((tmp_path / "summary.json").read_text())["dropped"] == {"l_det and l_tck": 5}
+
+
+def test_a_perfect_tracker_has_no_cycle_loss_and_a_drifting_one_has():
+    tracks = [track(4)]
+    transforms = tracks[0].transforms
+    # Detections that stand still in the frame, given in each crop.
+    detections = [np.stack([t.to_crop(reference_shape()) for t in transforms])]
+    dataset = PairDataset(tracks, detections, np.array([[0, 1], [0, 3]]))
+    batch = torch.utils.data.default_collate([dataset[(0, 0)], dataset[(0, 1)]])
+    distance = float(SCHEME.distance(reference_shape()))
+    perfect = [float(x) for x in cycle_losses(Constant(0.0), batch, distance)]
+    assert perfect == pytest.approx([0, 0], abs=1e-3 / distance + 1e-5)
+    l_tck, l_det = (float(x) for x in cycle_losses(Constant(1.0), batch, distance))
+    assert l_tck * distance == pytest.approx(2 * 2**0.5, abs=1e-3)
+    assert l_det * distance == pytest.approx(2**0.5, abs=1e-3)
+
+
+def test_gradients_of_the_losses_reach_every_parameter_of_the_tracker():
+    model, tracks = build("strrn").train(), [track(4)]
+    points = [np.stack([t.to_crop(reference_shape()) for t in tracks[0].transforms])]
+    pairs = PairDataset(tracks, points, np.array([[0, 1], [0, 2], [0, 3]]))
+    l_tck, l_det = cycle_losses(model, torch.utils.data.default_collate([pairs[(0, i)] for i in range(3)]), 20.0)
+    (l_tck + l_det).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    assert sum(float(p.grad.abs().sum()) > 0 for p in model.parameters()) == len(list(model.parameters()))
+
+
+def test_an_unlabelled_point_does_not_reach_the_labelled_loss():
+    model = build("strrn").eval()
+    target = torch.from_numpy(reference_shape())[None].repeat(2, 1, 1)
+    target[:, 7] = float("nan")
+    valid = torch.isfinite(target).all(-1)
+    batch = {
+        "images": torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8),
+        "points": target,
+        "valid": valid,
+        "start": torch.from_numpy(reference_shape())[None].repeat(2, 1, 1),
+        "again": torch.from_numpy(reference_shape())[None].repeat(2, 1, 1),
+    }
+    assert torch.isfinite(labelled_loss(model, batch, 20.0))
+
+
+@pytest.mark.parametrize("data", list(TrackerData))
+def test_a_round_trains_both_models_from_where_they_were(data, tmp_path):
+    write_stills(tmp_path)
+    tracks = [track(6)]
+    starts = {}
+    for role, name in (("detector", "mdm"), ("tracker", "strrn")):
+        starts[role] = tmp_path / f"{role}.safetensors"
+        checkpoint.save(starts[role], build(name), header(name))
+    mine(Fixed(), Constant(0.5), tracks, SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
+    parameters = DistilParameters(3, 0.5, data, 0.4, 0.5, 2)
+    for role, start in starts.items():
+        out = tmp_path / "r1" / start.name
+        distil(setting(), start, tmp_path, tracks, tmp_path / "pseudo", parameters, loop(), "r1", out)
+        model, read = checkpoint.load(out)
+        assert read["round"] == "r1"
+        assert set(read["data_hashes"]) == {"labels", "start"}
+        assert checkpoint.weights_hash(model) != checkpoint.weights_hash(checkpoint.load(start)[0])
+        log = (tmp_path / "r1" / f"{role}.log.csv").read_text()
+        assert ("l_tck" in log) == (role == "tracker")
+
+
+def test_d_tck_alone_and_empty_is_an_error(tmp_path):
+    write_stills(tmp_path)
+    checkpoint.save(tmp_path / "tracker.safetensors", build("strrn"), header("strrn"))
+    # A tracker that answers exactly its start: both losses are zero, every frame teaches the detector, none the tracker.
+    still = [track(4)]
+    still[0].transforms[:] = [still[0].transforms[0]] * 4
+    mine(Fixed(), Constant(0.0), still, SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
+    parameters = DistilParameters(3, 0.5, TrackerData.d_tck, 0.4, 0.5, 2)
+    with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.tracker_data"):
+        distil(
+            setting(),
+            tmp_path / "tracker.safetensors",
+            tmp_path,
+            still,
+            tmp_path / "pseudo",
+            parameters,
+            loop(),
+            "r1",
+            tmp_path / "out.safetensors",
+        )
