@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme
 from strrn.models.detection import Detection
-from strrn.models.patches import Confidence, PatchEncoder, PatchSampler
+from strrn.models.patches import Confidence, PatchEncoder, PatchSampler, block_means
 
 # The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
 DISPLACEMENT_UNIT = 0.1
@@ -49,14 +49,16 @@ class MDM(nn.Module):
     def detect(self, images: Tensor) -> Detection:
         """images (B, 3, H, W) in [0, 1] -> the points after every step and the log scale of the last one's error."""
         batch = images.shape[0]
-        reduced = {sampler.stride: sampler.reduce(images) for sampler in self.samplers}
+        reduced = block_means(images, [sampler.stride for sampler in self.samplers])
         points = self.reference_shape.expand(batch, -1, -1)
         state = images.new_zeros(batch, self.hidden_size)
         steps = []
         for sampler in self.samplers:
+            # A step learns from where it starts, not to move the start of the next one: no gradient through the places of the patches.
+            points = points.detach()
             features = self.encoder(sampler(reduced[sampler.stride], points)).flatten(1)
             state = torch.tanh(self.recurrent(torch.cat([features, state], 1)))
-            points = points.detach() + self.unit * self.displacement(state).reshape(points.shape)
+            points = points + self.unit * self.displacement(state).reshape(points.shape)
             steps.append(points)
         return Detection(steps=steps, log_scale=self.confidence(state.detach()), heatmaps=[])
 

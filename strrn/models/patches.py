@@ -1,8 +1,27 @@
 """Patches around landmarks, and the small network that turns each into an appearance feature (STRRN eq. 1, MDM)."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+def block_means(images: Tensor, strides: Iterable[int]) -> dict[int, Tensor]:
+    """images (B, 3, H, W) averaged over blocks of each stride: stride -> (B, 3, H // stride, W // stride); what is left over is cut off.
+
+    A coarse image is made of the coarsest finer one that fits. A sum of strided views is several times faster than avg_pool2d on a CPU.
+    """
+    made = {1: images}
+    for stride in sorted(set(strides)):
+        if stride in made:
+            continue
+        base = max(finer for finer in made if stride % finer == 0)
+        factor = stride // base
+        height, width = (size // factor * factor for size in made[base].shape[-2:])
+        views = [made[base][..., i:height:factor, j:width:factor] for i in range(factor) for j in range(factor)]
+        made[stride] = sum(views[1:], views[0]) / len(views)
+    return made
 
 
 class PatchSampler(nn.Module):
@@ -24,16 +43,7 @@ class PatchSampler(nn.Module):
 
     def reduce(self, images: Tensor) -> Tensor:
         """The block-averaged image that `forward` samples from; compute it once for several calls on the same images."""
-        height, width = (size // self.stride * self.stride for size in images.shape[-2:])
-        if self.stride > 3:
-            return functional.avg_pool2d(images, self.stride)
-        # A sum of strided views: several times faster than avg_pool2d on a CPU while the blocks are small.
-        blocks = [
-            images[..., row : height : self.stride, column : width : self.stride]
-            for row in range(self.stride)
-            for column in range(self.stride)
-        ]
-        return sum(blocks[1:], blocks[0]) / len(blocks)
+        return block_means(images, [self.stride])[self.stride]
 
     def forward(self, reduced: Tensor, points: Tensor) -> Tensor:
         height, width = reduced.shape[-2:]
@@ -49,8 +59,9 @@ class PatchSampler(nn.Module):
 
 
 class PatchEncoder(nn.Module):
-    """Appearance feature of every patch (eq. 1): conv - pool - conv - pool, shared, then a narrow linear map per landmark.
+    """Appearance feature of every patch (eq. 1): two shared convolutions, then a narrow linear map per landmark.
 
+    Paper (MDM): conv - pool - conv - pool. Here: convolutions of stride 2 without pooling, a quarter of the work.
     Paper: the layers are "a few layers of convolutions, max pooling, ReLU and full connection". Here: the last map has its own weights
     for every landmark, because a corner of the mouth and a point of the jaw look for different things in the same few numbers.
     (B * L, 3, n, n) -> (B, L, feature_size).
@@ -61,16 +72,14 @@ class PatchEncoder(nn.Module):
         first, second = channels
         self.num_landmarks = num_landmarks
         self.convolutions = nn.Sequential(
-            nn.Conv2d(3, first, 3, padding=1),
-            nn.MaxPool2d(2),  # before the monotone ReLU: the same result for a quarter of the work
+            nn.Conv2d(3, first, 3, stride=2, padding=1),
             nn.BatchNorm2d(first),
             nn.ReLU(inplace=True),
-            nn.Conv2d(first, second, 3, padding=1),
-            nn.MaxPool2d(2),
+            nn.Conv2d(first, second, 3, stride=2, padding=1),
             nn.BatchNorm2d(second),
             nn.ReLU(inplace=True),
         )
-        self.flat_size = second * (num_samples // 4) ** 2
+        self.flat_size = second * (-(-num_samples // 4)) ** 2
         self.weight = nn.Parameter(torch.randn(num_landmarks, self.flat_size, feature_size) / self.flat_size**0.5)
         self.bias = nn.Parameter(torch.zeros(num_landmarks, 1, feature_size))
 
