@@ -222,7 +222,7 @@ def test_a_tree_without_faults_passes(tree: Path) -> None:
         ("strrn/data/crops.py", "from flows import train", "nothing imports flows"),
         ("strrn/data/crops.py", "from strrn.data.gone import f", "there is no such module"),
         ("strrn/cli.py", "from strrn.data.crops import f", "cli may import ['core', 'runtime']"),
-        ("flows/train.py", "import torch", "flows may use ['prefect'] only"),
+        ("flows/train.py", "import torch", "flows may use ['prefect', 'yaml'] only"),
         ("flows/train.py", "import strrn.core.files", "flows import nothing of strrn"),
     ],
 )
