@@ -88,7 +88,7 @@ def train(
             terms = step(model, batch)
             loss = sum(terms.values())
             if not torch.isfinite(loss):
-                values = {name: float(value) for name, value in terms.items()}
+                values = {name: value.item() for name, value in terms.items()}
                 raise FloatingPointError(f"{what}: loss is not finite in epoch {epoch}, step {count}: {values}")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
