@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parent.parent
 TINY = Path(__file__).parent / "tiny_params.yaml"
 BINARIES = Path(sys.executable).parent
-FIRST_STAGES = ["download", "render", "crop", "pretrain_detector", "pretrain_tracker", "evaluate_r0"]
+FIRST_STAGES = ["download", "render", "crop", "pretrain", "evaluate_r0"]
 LAST_STAGES = ["export", "report"]
 DELIVERED = [
     "models/export/tracker.onnx",

@@ -7,9 +7,14 @@ from collections.abc import Callable
 LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
 
 
+def set_up() -> None:
+    """What a stage's process logs goes to stderr."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S", stream=sys.stderr)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a stage's main function. Bad input (ValueError, OSError) ends with its message and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S", stream=sys.stderr)
+    set_up()
     try:
         main()
     except (ValueError, OSError) as error:

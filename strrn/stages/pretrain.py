@@ -1,36 +1,34 @@
-"""Stages `pretrain_detector` and `pretrain_tracker`: round r0."""
-
-import argparse
+"""Stage `pretrain`: round r0, the detector and the tracker that saw labelled stills only."""
 
 from strrn.models.checkpoint import file_hash
 from strrn.models.parameters import HGNParameters, MDMParameters, STRRNParameters, as_dict
 from strrn.stages import logs
+from strrn.stages.pair import side_by_side
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, MODELS
+from strrn.stages.rounds import FIRST
 from strrn.stages.setting import load_setting
 from strrn.training.loop import LoopParameters
 from strrn.training.pretrain import pretrain
 
+NETWORKS = {"mdm": MDMParameters, "hgn": HGNParameters, "strrn": STRRNParameters}
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=["detector", "tracker"], required=True)
-    role = parser.parse_args().model
+
+def train(role: str) -> None:
+    """Train the backbone (role `detector`) or STRRN (`tracker`)."""
     architecture = "strrn" if role == "tracker" else load_value("backbone", str)
-    match architecture:
-        case "mdm":
-            parameters = load_section("mdm", MDMParameters)
-        case "hgn":
-            parameters = load_section("hgn", HGNParameters)
-        case "strrn":
-            parameters = load_section("strrn", STRRNParameters)
-        case other:
-            raise ValueError(f"params.yaml: backbone must be mdm or hgn, found {other!r}")
+    if role == "detector" and architecture not in ("mdm", "hgn"):
+        raise ValueError(f"params.yaml: backbone must be mdm or hgn, found {architecture!r}")
     setting = load_setting()
     hashes = {"stills_train": file_hash(CROPS / "stills_train.parquet")}
-    header = setting.header(architecture, as_dict(parameters), "r0", hashes)
+    parameters = as_dict(load_section(architecture, NETWORKS[architecture]))
+    header = setting.header(architecture, parameters, FIRST, hashes)
     loop = load_section(f"pretrain.{architecture}", LoopParameters)
-    pretrain(setting, header, CROPS, loop, MODELS / "r0" / f"{role}.safetensors")
+    pretrain(setting, header, CROPS, loop, MODELS / FIRST / f"{role}.safetensors")
+
+
+def main() -> None:
+    side_by_side(train)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+"""The detector and the tracker train side by side, a process each: on two cores faster than one after the other with two threads."""
+
+import logging
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+
+from strrn.stages import logs
+
+
+def side_by_side(train: Callable[[str], None]) -> None:
+    """Call train("detector") and train("tracker") at the same time. An error of one ends the other and is raised."""
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads
+    with ProcessPoolExecutor(2, mp_context=context, initializer=logs.set_up) as pool:
+        waiting = [pool.submit(train, role) for role in ("detector", "tracker")]
+        done, unfinished = wait(waiting, return_when=FIRST_EXCEPTION)
+        if unfinished:
+            logging.getLogger(__name__).info("one of the two trainings failed, the other is stopped")
+            for process in multiprocessing.active_children():
+                process.terminate()
+        for future in done:
+            future.result()
