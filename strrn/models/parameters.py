@@ -18,8 +18,7 @@ class MDMParameters:
 
     def __post_init__(self) -> None:
         _positive(self, "hidden_size", "patch_samples", "patch_feature_size")
-        if not self.patch_sizes or min(self.patch_sizes) <= 0:
-            raise ValueError(f"patch_sizes must be one positive size for every step, found {self.patch_sizes}")
+        _positive_sizes(self.patch_sizes)
 
 
 @dataclass(frozen=True)
@@ -43,19 +42,25 @@ class STRRNParameters:
     hidden_size: int
     geometry: GeometryEncoding
     geometry_feature_size: int
-    patch_size: int
+    patch_sizes: list[int]
     patch_samples: int
     patch_channels: list[int]
     patch_feature_size: int
 
     def __post_init__(self) -> None:
-        _positive(self, "hidden_size", "geometry_feature_size", "patch_size", "patch_samples", "patch_feature_size")
+        _positive(self, "hidden_size", "geometry_feature_size", "patch_samples", "patch_feature_size")
+        _positive_sizes(self.patch_sizes)
 
 
 def _positive(section: object, *names: str) -> None:
     for name in names:
         if getattr(section, name) <= 0:
             raise ValueError(f"{name} must be positive, found {getattr(section, name)}")
+
+
+def _positive_sizes(patch_sizes: list[int]) -> None:
+    if not patch_sizes or min(patch_sizes) <= 0:
+        raise ValueError(f"patch_sizes must be a positive size for every step, found {patch_sizes}")
 
 
 def as_dict(section: MDMParameters | HGNParameters | STRRNParameters) -> dict:

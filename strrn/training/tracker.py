@@ -11,17 +11,18 @@ from strrn.training.detector import Normaliser
 
 
 def labelled_loss(model: nn.Module, batch: dict[str, Tensor], reference_distance: float) -> Tensor:
-    """Mean distance / d after a step from a synthetic start, and after a second step from where the first one ended, moved again.
+    """Mean distance / d after every pass of a step from a synthetic start, and of a second step from where the first ended, moved again.
 
     Paper: one step. Here: two, because in a video the start is the tracker's own last answer, not the truth.
     """
     target, valid = batch["points"], batch["valid"]
     distance = torch.full((len(target),), reference_distance)
     reduced = model.reduce(to_float(batch["images"]))
-    first = model.step(reduced, batch["start"])
+    first = model.passes(reduced, batch["start"])
     motion = torch.where(torch.isnan(target), torch.zeros_like(target), batch["again"] - target)
-    second = model.step(reduced, first.detach() + motion)
-    return sum(masked_mean(point_errors(points, target, distance), valid) for points in (first, second)) / 2
+    second = model.passes(reduced, first[-1].detach() + motion)
+    ends = first + second
+    return sum(masked_mean(point_errors(points, target, distance), valid) for points in ends) / len(ends)
 
 
 def to_other_crop(points: Tensor, matrix: Tensor) -> Tensor:
