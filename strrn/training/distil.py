@@ -28,13 +28,15 @@ class TrackerData(Enum):
 @dataclass(frozen=True)
 class DistilParameters:
     """num_batches: of an epoch; pseudo_share: part of a batch that pseudo-labels fill; lambda_det: lambda of eq. 6 (paper: 0.4);
-    unlabelled_weight: of eq. 6 beside the labelled loss; pair_batch_size: pairs of unlabelled frames in a step."""
+    unlabelled_weight: of eq. 6 beside the labelled loss; through_forward: see `cycle_losses`; pair_batch_size: pairs of unlabelled frames
+    in a step."""
 
     num_batches: int
     pseudo_share: float
     tracker_data: TrackerData
     lambda_det: float
     unlabelled_weight: float
+    through_forward: bool
     pair_batch_size: int
 
     def __post_init__(self) -> None:
@@ -130,7 +132,7 @@ def distil(
 
     reference_distance = setting.reference.distance
     if is_tracker:
-        step = ensemble_step(reference_distance, parameters.lambda_det, parameters.unlabelled_weight)
+        step = ensemble_step(reference_distance, parameters.lambda_det, parameters.unlabelled_weight, parameters.through_forward)
     else:
         step = detector_step(Normaliser(setting.scheme), reference_distance)
     history = train(

@@ -30,15 +30,19 @@ def to_other_crop(points: Tensor, matrix: Tensor) -> Tensor:
     return points @ matrix[:, :, :2].transpose(1, 2) + matrix[:, None, :, 2]
 
 
-def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance: float) -> tuple[Tensor, Tensor]:
+def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance: float, through_forward: bool) -> tuple[Tensor, Tensor]:
     """(L_tck, L_det) of eq. 6 on a batch of pairs (see PairDataset): how far the backward steps end from p_det^{t-1}.
 
     L_tck goes forward from p_det^{t-1} and back; L_det goes back from p_det^t.
+    through_forward: does L_tck's gradient pass through the forward step? Paper: yes, by its formula. Here: no by default, because the
+        forward step then learns to stay where it is, which closes every cycle (on our clips the lag grew from round to round).
     """
     before = batch["before"]
     distance = torch.full((len(before),), reference_distance)
     reduced_before, reduced = model.reduce(to_float(batch["images_before"])), model.reduce(to_float(batch["images"]))
     forward = model.step(reduced, batch["before_here"])
+    if not through_forward:
+        forward = forward.detach()
     returned = model.step(reduced_before, to_other_crop(forward, batch["matrix"]))
     back = model.step(reduced_before, to_other_crop(batch["after"], batch["matrix"]))
     everything = torch.ones(before.shape[:2], dtype=torch.bool)
@@ -55,7 +59,7 @@ def supervised_step(reference_distance: float) -> Callable[[nn.Module, dict[str,
 
 
 def ensemble_step(
-    reference_distance: float, lambda_det: float, unlabelled_weight: float
+    reference_distance: float, lambda_det: float, unlabelled_weight: float, through_forward: bool
 ) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
     """Supervised loss on labelled and pseudo-labelled crops plus `unlabelled_weight` times eq. 6, L_tck + lambda L_det, on pairs.
 
@@ -66,7 +70,7 @@ def ensemble_step(
         terms = {"points": labelled_loss(model, batch, reference_distance)}
         pairs = {name.removeprefix("pair_"): value for name, value in batch.items() if name.startswith("pair_")}
         if pairs and unlabelled_weight > 0:
-            l_tck, l_det = cycle_losses(model, pairs, reference_distance)
+            l_tck, l_det = cycle_losses(model, pairs, reference_distance, through_forward)
             terms["l_tck"] = unlabelled_weight * l_tck
             terms["l_det"] = unlabelled_weight * lambda_det * l_det
         return terms

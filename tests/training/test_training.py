@@ -127,18 +127,43 @@ def test_a_perfect_tracker_has_no_cycle_loss_and_a_drifting_one_has():
     dataset = PairDataset(tracks, detections, np.array([[0, 1], [0, 3]]))
     batch = torch.utils.data.default_collate([dataset[(0, 0)], dataset[(0, 1)]])
     distance = float(SCHEME.distance(reference_shape()))
-    perfect = [float(x) for x in cycle_losses(Constant(0.0), batch, distance)]
+    perfect = [float(x) for x in cycle_losses(Constant(0.0), batch, distance, True)]
     assert perfect == pytest.approx([0, 0], abs=1e-3 / distance + 1e-5)
-    l_tck, l_det = (float(x) for x in cycle_losses(Constant(1.0), batch, distance))
+    l_tck, l_det = (float(x) for x in cycle_losses(Constant(1.0), batch, distance, True))
     assert l_tck * distance == pytest.approx(2 * 2**0.5, abs=1e-3)
     assert l_det * distance == pytest.approx(2**0.5, abs=1e-3)
+
+
+def test_the_forward_step_learns_from_the_cycle_only_where_it_is_asked_to():
+    tracks = [track(3)]
+    points = [np.stack([t.to_crop(reference_shape()) for t in tracks[0].transforms])]
+    batch = torch.utils.data.default_collate([PairDataset(tracks, points, np.array([[0, 1]]))[(0, 0)]])
+
+    class Moves(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.offset = torch.nn.Parameter(torch.tensor(1.0))
+
+        def reduce(self, images):
+            return images
+
+        def step(self, reduced, starts):
+            return starts + self.offset
+
+    # |p + 2 offset - p| has twice the gradient of |(p + offset) + offset - p| with the first offset held.
+    gradients = []
+    for through_forward in (True, False):
+        model = Moves()
+        cycle_losses(model, batch, 20.0, through_forward)[0].backward()
+        gradients.append(model.offset.grad.item())
+    assert gradients[0] == pytest.approx(2 * gradients[1], rel=1e-4)
 
 
 def test_gradients_of_the_losses_reach_every_parameter_of_the_tracker():
     model, tracks = build("strrn").train(), [track(4)]
     points = [np.stack([t.to_crop(reference_shape()) for t in tracks[0].transforms])]
     pairs = PairDataset(tracks, points, np.array([[0, 1], [0, 2], [0, 3]]))
-    l_tck, l_det = cycle_losses(model, torch.utils.data.default_collate([pairs[(0, i)] for i in range(3)]), 20.0)
+    l_tck, l_det = cycle_losses(model, torch.utils.data.default_collate([pairs[(0, i)] for i in range(3)]), 20.0, True)
     (l_tck + l_det).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
     assert sum(float(p.grad.abs().sum()) > 0 for p in model.parameters()) == len(list(model.parameters()))
@@ -168,7 +193,7 @@ def test_a_round_trains_both_models_from_where_they_were(data, tmp_path):
         starts[role] = tmp_path / f"{role}.safetensors"
         checkpoint.save(starts[role], build(name), header(name))
     mine(Fixed(), Constant(0.5), tracks, SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(3, 0.5, data, 0.4, 0.5, 2)
+    parameters = DistilParameters(3, 0.5, data, 0.4, 0.5, False, 2)
     for role, start in starts.items():
         out = tmp_path / "r1" / start.name
         distil(setting(), start, tmp_path, tracks, tmp_path / "pseudo", parameters, loop(), "r1", out)
@@ -187,7 +212,7 @@ def test_d_tck_alone_and_empty_is_an_error(tmp_path):
     still = [track(4)]
     still[0].transforms[:] = [still[0].transforms[0]] * 4
     mine(Fixed(), Constant(0.0), still, SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(3, 0.5, TrackerData.d_tck, 0.4, 0.5, 2)
+    parameters = DistilParameters(3, 0.5, TrackerData.d_tck, 0.4, 0.5, False, 2)
     with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.tracker_data"):
         distil(
             setting(),
