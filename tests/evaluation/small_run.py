@@ -10,8 +10,7 @@ from strrn.core.landmarks import load_scheme
 from strrn.core.tables import predictions_schema, stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
 from strrn.evaluation.predict import cycle_schema
-from strrn.stages.evaluate import PREDICTIONS
-from strrn.stages.setting import MODELS, PSEUDO
+from strrn.stages.paths import MODELS, PREDICTIONS, PSEUDO
 
 SCHEME = load_scheme("ibug68")
 L = SCHEME.num_landmarks
