@@ -39,7 +39,10 @@ def merge_section(section: str, node: DictConfig, into: type[Section], path: Pat
             raise ValueError(f"lacks {sorted(missing)}")
         return OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError) as error:
-        raise ValueError(f"{path}, section {section!r}: {str(error).splitlines()[0]}") from error
+        message = str(error).splitlines()[0]
+        key = getattr(error, "full_key", None)
+        named = f"{key}: {message}" if key and key not in message else message
+        raise ValueError(f"{path}, section {section!r}: {named}") from error
 
 
 def _node(section: str, path: Path) -> DictConfig:
