@@ -67,7 +67,11 @@ def table(runs: list[dict], title: str, command: str) -> str:
         for column in ("nme_inter_ocular", "residual_jitter"):
             before = [run["r0"]["detector"][dataset][column] for run in runs]
             after = [run[last]["tracker"][dataset][column] for run in runs]
-            verdict = "every run of the tracker is better than every run of the detector" if max(after) < min(before) else "the runs overlap"
+            verdict = "the runs overlap"
+            if max(after) < min(before):
+                verdict = "every run of the tracker is better than every run of the detector"
+            elif min(after) > max(before):
+                verdict = "every run of the tracker is worse than every run of the detector"
             lines.append(f"- {column}: {last} tracker {mean(after) / mean(before) - 1:+.1%} against r0 detector; {verdict}.")
         lines += [""]
     return "\n".join(lines)

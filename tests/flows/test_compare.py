@@ -21,6 +21,7 @@ def test_table_shows_mean_spread_and_margin():
     assert "| r1 | tracker | 4.00 ± 1.41 |" in text
     assert "r1 tracker -42.9% against r0 detector; every run of the tracker is better" in text
     assert "the runs overlap" in table([run(0.06, 0.03), run(0.08, 0.07)], "seeds", "command")
+    assert "r1 tracker +50.0% against r0 detector; every run of the tracker is worse" in table([run(0.06, 0.09)], "seeds", "command")
 
 
 @pytest.fixture
