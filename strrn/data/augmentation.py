@@ -13,7 +13,8 @@ class AugmentationParameters:
     """Standard deviations of the random similarity (rotation in degrees, scale as a logarithm, shift in crop sides), and strengths.
 
     gain: standard deviation of the logarithm of brightness and contrast; blur, motion: largest radius in crop pixels; noise: largest
-    standard deviation in grey levels; low_resolution: smallest share of the resolution kept; occlusion: largest side in crop sides.
+    standard deviation of a crop pixel in grey levels; low_resolution: smallest share of the resolution kept; occlusion: largest side in
+    crop sides.
     The effects below `flip` are each applied with probability `probability`.
     """
 
@@ -56,8 +57,12 @@ def augment(
     scheme: LandmarkScheme,
     parameters: AugmentationParameters,
     random: np.random.Generator,
+    stride: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A random view of image (S, S, 3) uint8 with points_crop (L, 2) and valid (L,); inputs stay unchanged."""
+    """A random view of image (S, S, 3) uint8 with points_crop (L, 2) and valid (L,); inputs stay unchanged.
+
+    The view is averaged over blocks of stride x stride pixels: (S // stride, S // stride, 3). Points stay in crop pixels.
+    """
     size = image.shape[0]
     matrix = random_similarity(size, parameters, random)
     if parameters.flip and random.random() < 0.5:
@@ -68,11 +73,22 @@ def augment(
         points, valid = points[order], valid[order]
     points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
-    return photometric(image, parameters, random), points, valid.copy()
+    return photometric(reduce_image(image, stride), parameters, random, stride), points, valid.copy()
 
 
-def photometric(image: np.ndarray, parameters: AugmentationParameters, random: np.random.Generator) -> np.ndarray:
-    """Occlusion, blur, motion blur, loss of resolution, light and noise, in the order in which they happen to a photograph."""
+def reduce_image(image: np.ndarray, stride: int) -> np.ndarray:
+    """Means of blocks of stride x stride pixels, (S // stride, S // stride, 3), as `strrn.models.patches.block_means`; a rest is cut off."""
+    if stride == 1:
+        return image
+    side = image.shape[0] // stride
+    return cv2.resize(image[: side * stride, : side * stride], (side, side), interpolation=cv2.INTER_AREA)
+
+
+def photometric(image: np.ndarray, parameters: AugmentationParameters, random: np.random.Generator, stride: int = 1) -> np.ndarray:
+    """Occlusion, blur, motion blur, loss of resolution, light and noise, in the order in which they happen to a photograph.
+
+    stride: crop pixels per pixel of image.
+    """
 
     def happens(strength: float) -> bool:
         return random.random() < parameters.probability and strength > 0
@@ -84,9 +100,9 @@ def photometric(image: np.ndarray, parameters: AugmentationParameters, random: n
         colour = random.integers(0, 256, 3)
         image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] = colour
     if happens(parameters.blur):
-        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, parameters.blur))
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, parameters.blur) / stride)
     if happens(parameters.motion):
-        length = int(random.integers(2, parameters.motion + 1))
+        length = max(2, round(random.uniform(2, parameters.motion) / stride))
         kernel = np.zeros((length, length), np.float32)
         angle = random.uniform(0, np.pi)
         middle, reach = (length - 1) / 2, np.array([np.cos(angle), np.sin(angle)]) * length / 2
@@ -94,8 +110,9 @@ def photometric(image: np.ndarray, parameters: AugmentationParameters, random: n
         cv2.line(kernel, *ends, 1.0)
         image = cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1e-6))
     if happens(1 - parameters.low_resolution):
-        small = max(8, int(size * random.uniform(parameters.low_resolution, 1.0)))
-        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+        small = max(8, int(size * stride * random.uniform(parameters.low_resolution, 1.0)))
+        if small < size:
+            image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size))
     if happens(parameters.gain):
         contrast = np.exp(random.normal() * parameters.gain)
         colour = np.exp(random.normal() * parameters.gain + random.normal(size=3) * parameters.gain / 4)
@@ -108,7 +125,8 @@ def photometric(image: np.ndarray, parameters: AugmentationParameters, random: n
             image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
     if happens(parameters.noise):
         # Normal numbers once a channel would take longer than all else: a field of half the size is mirrored into the quarters.
-        half = random.standard_normal(((size + 1) // 2, (size + 1) // 2, 3), np.float32) * random.uniform(1.0, max(1.0, parameters.noise))
+        half = random.standard_normal(((size + 1) // 2, (size + 1) // 2, 3), np.float32)
+        half *= random.uniform(1.0, max(1.0, parameters.noise)) / stride
         field = np.concatenate([half, -half[::-1]])[:size]
         field = np.concatenate([field, field[:, ::-1]], 1)[:, :size]
         image = cv2.add(image, field.astype(np.int16), dtype=cv2.CV_8U)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from strrn.core.face_detection import FaceDetector
 from strrn.core.geometry import bounding_box, box_iou, fit_similarity
+from strrn.core.images import encode_jpeg
 from strrn.core.tables import crops_schema, write_table
 from strrn.core.video import VideoError, read_frames
 from strrn.data.face_tracks import (
@@ -74,22 +74,6 @@ class CropParameters:
 def face_detector() -> FaceDetector:
     """This process's detector: its networks are loaded once."""
     return FaceDetector()
-
-
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """(H, W, 3) uint8 RGB -> JPEG."""
-    done, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError(f"cannot encode a picture of shape {image.shape}")
-    return content.tobytes()
-
-
-def decode_image(content: bytes, name: str) -> np.ndarray:
-    """JPEG or PNG -> (H, W, 3) uint8 RGB. Raises ValueError naming the picture where it cannot be decoded."""
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    if image is None:
-        raise ValueError(f"picture {name} ({len(content)} bytes) cannot be decoded: make or copy the stills again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def five_points_in_crop(

@@ -13,20 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from strrn.core.geometry import CropTransform
+from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import crops_schema, read_table, still_crops_schema
-from strrn.data.augmentation import AugmentationParameters, augment
-from strrn.data.motion import MotionParameters, synthetic_motion
+from strrn.data.augmentation import AugmentationParameters, augment, reduce_image
+from strrn.data.motion import SyntheticMotion
 
 BATCHES_AHEAD = 2
-
-
-def decode_image(content: bytes) -> np.ndarray:
-    """Encoded image -> (H, W, 3) uint8 RGB. Raises ValueError where it is none."""
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"{len(content)} bytes are not a readable image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,8 @@ def load_track(path: Path, track_id: str, clip_id: str, size: int) -> Track:
 
 
 class StillDataset(Dataset):
-    """Augmented labelled crops: image (3, S, S) uint8, points_crop (L, 2), valid (L,), and with `motion` a start shape (L, 2).
+    """Augmented labelled crops: images (S // stride, S // stride, 3) uint8, averaged over blocks of stride x stride crop pixels, points
+    (L, 2) in crop pixels, valid (L,); with `motion` also start and moves, see SyntheticMotion.
 
     `key` is (epoch, index); without augmentation the epoch does not matter.
     """
@@ -82,10 +76,11 @@ class StillDataset(Dataset):
         scheme: LandmarkScheme,
         seed: int,
         augmentation: AugmentationParameters | None,
-        motion: MotionParameters | None,
+        motion: SyntheticMotion | None,
+        stride: int = 1,
     ) -> None:
         self.crops, self.scheme, self.seed = crops, scheme, seed
-        self.augmentation, self.motion = augmentation, motion
+        self.augmentation, self.motion, self.stride = augmentation, motion, stride
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -95,24 +90,26 @@ class StillDataset(Dataset):
         random = np.random.default_rng((self.seed, epoch, index))
         image = decode_image(self.crops.images[index])
         points, valid = self.crops.points[index], self.crops.valid[index]
-        if self.augmentation is not None:
-            image, points, valid = augment(image, points, valid, self.scheme, self.augmentation, random)
+        if self.augmentation is None:
+            image = reduce_image(image, self.stride)
+        else:
+            image, points, valid = augment(image, points, valid, self.scheme, self.augmentation, random, self.stride)
         sample = {"images": torch.from_numpy(image), "points": torch.tensor(points), "valid": torch.tensor(valid)}
         if self.motion is not None:
-            sample["start"] = torch.from_numpy(synthetic_motion(points, self.scheme, self.motion, random))
-            sample["again"] = torch.from_numpy(synthetic_motion(points, self.scheme, self.motion, random))
+            sample["start"], sample["moves"] = map(torch.from_numpy, self.motion(points, random))
         return sample
 
 
 class PairDataset(Dataset):
     """Consecutive frames of unlabelled tracks with their detections, for eq. 6.
 
-    images_before, images: crops of frames t-1 and t; before, after: detections p^{t-1}, p^t in the crop of frame t-1 (`before`) and in the
-    crop of frame t (`after`); before_here: p^{t-1} in the crop of frame t; `matrix` (2, 3) takes the crop of t to the crop of t-1.
+    images_before, images: crops of frames t-1 and t, reduced as in StillDataset; before, after: detections p^{t-1}, p^t in the crop of
+    frame t-1 (`before`) and in the crop of frame t (`after`); before_here: p^{t-1} in the crop of frame t; `matrix` (2, 3) takes the crop
+    of t to the crop of t-1.
     """
 
-    def __init__(self, tracks: Sequence[Track], detections: Sequence[np.ndarray], pairs: np.ndarray) -> None:
-        self.tracks, self.detections, self.pairs = tracks, detections, pairs
+    def __init__(self, tracks: Sequence[Track], detections: Sequence[np.ndarray], pairs: np.ndarray, stride: int = 1) -> None:
+        self.tracks, self.detections, self.pairs, self.stride = tracks, detections, pairs, stride
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -127,8 +124,8 @@ class PairDataset(Dataset):
         images_of = transform_before.to_crop(transform.to_frame(corners))
         linear = np.column_stack([images_of[1] - images_of[0], images_of[2] - images_of[0]]) / 100
         return {
-            "images_before": torch.from_numpy(decode_image(track.images[row - 1])),
-            "images": torch.from_numpy(decode_image(track.images[row])),
+            "images_before": torch.from_numpy(reduce_image(decode_image(track.images[row - 1]), self.stride)),
+            "images": torch.from_numpy(reduce_image(decode_image(track.images[row]), self.stride)),
             "before": torch.from_numpy(before.astype(np.float32)),
             "after": torch.from_numpy(after.astype(np.float32)),
             "before_here": torch.from_numpy(transform.to_crop(transform_before.to_frame(before))),

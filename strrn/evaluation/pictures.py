@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from strrn.core.geometry import CropTransform, bounding_box
+from strrn.core.images import draw_points, encode_jpeg
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.video import VideoWriter, read_frames
 
@@ -17,20 +18,7 @@ from strrn.core.video import VideoWriter, read_frames
 TRUTH_COLOUR = (255, 255, 255)
 BEFORE_COLOUR = (255, 140, 60)
 AFTER_COLOUR = (70, 220, 160)
-SUBPIXEL = 4  # bits of OpenCV's fixed-point drawing coordinates
 MARGIN = 1.45  # side of a shown window / larger side of the face's box
-
-
-def draw_points(image: np.ndarray, points: np.ndarray, scheme: LandmarkScheme, colour: tuple[int, int, int]) -> None:
-    """Draw points (L, 2) and the scheme's edges into the RGB image, in place; points that are NaN are left out."""
-    fixed = np.round(np.nan_to_num(points) * (1 << SUBPIXEL)).astype(int)
-    finite = np.isfinite(points).all(-1)
-    radius = max(1.0, image.shape[1] / 240)
-    for first, second in scheme.edges:
-        if finite[first] and finite[second]:
-            cv2.line(image, fixed[first].tolist(), fixed[second].tolist(), colour, 1, cv2.LINE_AA, SUBPIXEL)
-    for point in fixed[finite]:
-        cv2.circle(image, point.tolist(), round(radius * (1 << SUBPIXEL)), colour, -1, cv2.LINE_AA, SUBPIXEL)
 
 
 def window(box: np.ndarray, size: int) -> CropTransform:
@@ -58,8 +46,8 @@ def compare_frame(image: np.ndarray, shown: ShownFrame, scheme: LandmarkScheme, 
     panels = []
     for points, colour in zip(shown.systems, (BEFORE_COLOUR, AFTER_COLOUR), strict=True):
         panel = transform.crop(image)
-        draw_points(panel, transform.to_crop(shown.truth), scheme, TRUTH_COLOUR)
-        draw_points(panel, transform.to_crop(points), scheme, colour)
+        draw_points(panel, transform.to_crop(shown.truth), scheme.edges, TRUTH_COLOUR, TRUTH_COLOUR)
+        draw_points(panel, transform.to_crop(points), scheme.edges, colour, colour)
         panels.append(panel)
     return np.hstack(panels)
 
@@ -104,7 +92,7 @@ def write_overlay(
             for number, (title, points) in enumerate(systems.items()):
                 panel = transform.crop(frame)
                 colour = colours[number % 2] if len(systems) > 1 else AFTER_COLOUR
-                draw_points(panel, transform.to_crop(points[index]), scheme, colour)
+                draw_points(panel, transform.to_crop(points[index]), scheme.edges, colour, colour)
                 (label_width, label_height), _ = cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)
                 cv2.rectangle(panel, (0, height - label_height - 18), (label_width + 20, height), (20, 22, 26), -1)
                 cv2.putText(panel, title, (10, height - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, 1, cv2.LINE_AA)
@@ -115,8 +103,7 @@ def write_overlay(
 
 def jpeg_uri(image: np.ndarray, quality: int = 85) -> str:
     """The RGB image as a data URI."""
-    content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, quality)).decode()
 
 
 def file_uri(path: Path, kind: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from strrn.core.geometry import fit_similarity
 from strrn.core.landmarks import LandmarkScheme
+from strrn.core.processes import start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import predictions_schema, write_table
 from strrn.core.video import read_frames
@@ -191,6 +192,7 @@ _models: Models | None = None
 
 
 def _start_worker(load_models: Callable[[], Models]) -> None:
+    start_worker()
     global _models
     _models = load_models()
 

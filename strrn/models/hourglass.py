@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from strrn.models.detection import Detection
-from strrn.models.patches import Confidence
+from strrn.models.patches import Confidence, block_means
 
 
 class HeatmapCodec(nn.Module):
@@ -114,6 +114,8 @@ class HGN(nn.Module):
         if input_size % (2 ** (depth + 1)):
             raise ValueError(f"input_size {input_size} must be a multiple of {2 ** (depth + 1)} for depth {depth}")
         self.input_size = input_size
+        # Halved by averaging first: a plain bilinear reduction by more than two skips pixels, and `antialias` does not export everywhere.
+        self.stride = 2 if crop_size >= 2 * input_size else 1
         self.codec = HeatmapCodec(crop_size, input_size // 2, sigma)
         self.stem = nn.Sequential(
             nn.Conv2d(3, channels, 5, stride=2, padding=2, bias=False),
@@ -129,11 +131,13 @@ class HGN(nn.Module):
         self.remaps = nn.ModuleList(nn.Conv2d(num_landmarks, channels, 1) for _ in range(num_stacks - 1))
         self.confidence = Confidence(num_landmarks, num_landmarks)
 
-    def detect(self, images: Tensor) -> Detection:
-        """images (B, 3, H, W) in [0, 1] -> points after every stack, log scale of the last one's error, heatmaps of every stack."""
-        # Halved by averaging first: a plain bilinear reduction by more than two skips pixels, and `antialias` does not export everywhere.
-        halved = functional.avg_pool2d(images, 2) if images.shape[-1] >= 2 * self.input_size else images
-        x = functional.interpolate(halved, size=(self.input_size, self.input_size), mode="bilinear", align_corners=False)
+    def reduce(self, images: Tensor) -> Tensor:
+        """What `detect` needs of the images: means of blocks of `stride` pixels."""
+        return block_means(images, [self.stride])[self.stride]
+
+    def detect(self, reduced: Tensor) -> Detection:
+        """Reduced images in [0, 1] -> points after every stack, log scale of the last one's error, heatmaps of every stack."""
+        x = functional.interpolate(reduced, size=(self.input_size, self.input_size), mode="bilinear", align_corners=False)
         x = self.stem(x)
         steps, heatmaps, peak = [], [], None
         for index, (hourglass, features, head) in enumerate(zip(self.hourglasses, self.features, self.heads, strict=True)):
@@ -148,5 +152,5 @@ class HGN(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
-        detection = self.detect(images)
+        detection = self.detect(self.reduce(images))
         return detection.points, Confidence.probability(detection.log_scale)

@@ -7,10 +7,7 @@ from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme
 from strrn.models.detection import Detection
-from strrn.models.patches import Confidence, PatchEncoder, PatchSampler, block_means
-
-# The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
-DISPLACEMENT_UNIT = 0.1
+from strrn.models.patches import DISPLACEMENT_UNIT, Confidence, PatchEncoder, PatchSampler, block_means
 
 
 class MDM(nn.Module):
@@ -30,6 +27,7 @@ class MDM(nn.Module):
         hidden_size: int,
         patch_sizes: Sequence[int],
         patch_samples: int,
+        patch_block: int,
         patch_channels: tuple[int, int],
         patch_feature_size: int,
     ) -> None:
@@ -37,8 +35,13 @@ class MDM(nn.Module):
         count = scheme.num_landmarks
         self.register_buffer("reference_shape", reference_shape.float())
         self.unit = DISPLACEMENT_UNIT * float(scheme.distance(reference_shape.numpy()))
-        self.samplers = nn.ModuleList(PatchSampler(count, size, patch_samples) for size in patch_sizes)
-        self.encoder = PatchEncoder(count, patch_samples, patch_channels, patch_feature_size)
+        self.samplers = nn.ModuleList(PatchSampler(count, size, patch_samples, patch_block) for size in patch_sizes)
+        strides = [sampler.stride for sampler in self.samplers]
+        self.stride = min(strides)
+        self.coarser = [stride // self.stride for stride in strides]
+        if any(stride % self.stride for stride in strides):
+            raise ValueError(f"patch_sizes {list(patch_sizes)} must be multiples of the smallest")
+        self.encoder = PatchEncoder(self.samplers[0], patch_channels, patch_feature_size)
         self.hidden_size = hidden_size
         self.recurrent = nn.Linear(count * patch_feature_size + hidden_size, hidden_size)
         self.displacement = nn.Linear(hidden_size, count * 2)
@@ -46,17 +49,21 @@ class MDM(nn.Module):
         nn.init.normal_(self.displacement.weight, std=1e-2)
         self.confidence = Confidence(hidden_size, count)
 
-    def detect(self, images: Tensor) -> Detection:
-        """images (B, 3, H, W) in [0, 1] -> the points after every step and the log scale of the last one's error."""
-        batch = images.shape[0]
-        reduced = block_means(images, [sampler.stride for sampler in self.samplers])
+    def reduce(self, images: Tensor) -> Tensor:
+        """What `detect` needs of the images: means of blocks of `stride` pixels."""
+        return block_means(images, [self.stride])[self.stride]
+
+    def detect(self, reduced: Tensor) -> Detection:
+        """Reduced images in [0, 1] -> the points after every step and the log scale of the last one's error."""
+        batch = reduced.shape[0]
+        pixels = block_means(reduced, self.coarser)
         points = self.reference_shape.expand(batch, -1, -1)
-        state = images.new_zeros(batch, self.hidden_size)
+        state = reduced.new_zeros(batch, self.hidden_size)
         steps = []
-        for sampler in self.samplers:
+        for sampler, coarser in zip(self.samplers, self.coarser, strict=True):
             # A step learns from where it starts, not to move the start of the next one: no gradient through the places of the patches.
             points = points.detach()
-            features = self.encoder(sampler(reduced[sampler.stride], points)).flatten(1)
+            features = self.encoder(sampler(pixels[coarser], points)).flatten(1)
             state = torch.tanh(self.recurrent(torch.cat([features, state], 1)))
             points = points + self.unit * self.displacement(state).reshape(points.shape)
             steps.append(points)
@@ -64,5 +71,5 @@ class MDM(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
-        detection = self.detect(images)
+        detection = self.detect(self.reduce(images))
         return detection.points, Confidence.probability(detection.log_scale)

@@ -13,11 +13,12 @@ class MDMParameters:
     hidden_size: int
     patch_sizes: list[int]
     patch_samples: int
+    patch_block: int
     patch_channels: list[int]
     patch_feature_size: int
 
     def __post_init__(self) -> None:
-        _positive(self, "hidden_size", "patch_samples", "patch_feature_size")
+        _positive(self, "hidden_size", "patch_samples", "patch_block", "patch_feature_size")
         _positive_sizes(self.patch_sizes)
 
 
@@ -42,13 +43,15 @@ class STRRNParameters:
     hidden_size: int
     geometry: GeometryEncoding
     geometry_feature_size: int
+    shape_prior: bool
     patch_sizes: list[int]
     patch_samples: int
+    patch_block: int
     patch_channels: list[int]
     patch_feature_size: int
 
     def __post_init__(self) -> None:
-        _positive(self, "hidden_size", "geometry_feature_size", "patch_samples", "patch_feature_size")
+        _positive(self, "hidden_size", "geometry_feature_size", "patch_samples", "patch_block", "patch_feature_size")
         _positive_sizes(self.patch_sizes)
 
 

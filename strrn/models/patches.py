@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
+DISPLACEMENT_UNIT = 0.1
+
 
 def block_means(images: Tensor, strides: Iterable[int]) -> dict[int, Tensor]:
     """images (B, 3, H, W) averaged over blocks of each stride: stride -> (B, 3, H // stride, W // stride); what is left over is cut off.
@@ -25,67 +28,63 @@ def block_means(images: Tensor, strides: Iterable[int]) -> dict[int, Tensor]:
 
 
 class PatchSampler(nn.Module):
-    """Cuts a square patch around every point: images (B, 3, H, W), points (B, L, 2) -> (B * L, 3, n, n), n = num_samples.
+    """Cuts a square patch around every point: images (B, 3, H, W), points (B, L, 2) -> (B, L, n * n / block^2, 3 * block^2).
 
+    A patch of n x n samples comes as its blocks of block x block samples, row by row, which is what PatchEncoder reads.
     patch_size: side of a patch in crop pixels (the paper: 30), a multiple of num_samples.
     num_samples: samples along a side. Paper: one a pixel. Here: fewer, because the time falls with their square and the detail lost is
         finer than annotations are. The image is averaged over blocks of stride = patch_size / num_samples pixels first.
     """
 
-    def __init__(self, num_landmarks: int, patch_size: int, num_samples: int) -> None:
+    def __init__(self, num_landmarks: int, patch_size: int, num_samples: int, block: int) -> None:
         super().__init__()
         if patch_size % num_samples:
             raise ValueError(f"patch size {patch_size} is not a multiple of the number of samples {num_samples}")
-        self.num_landmarks, self.num_samples, self.stride = num_landmarks, num_samples, patch_size // num_samples
+        if num_samples % block:
+            raise ValueError(f"the number of samples {num_samples} is not a multiple of the block's {block}")
+        self.num_landmarks, self.block, self.stride = num_landmarks, block, patch_size // num_samples
+        self.num_blocks = (num_samples // block) ** 2
         offsets = torch.arange(num_samples, dtype=torch.float32) - (num_samples - 1) / 2
         rows, columns = torch.meshgrid(offsets, offsets, indexing="ij")
-        self.register_buffer("offsets", torch.stack([columns, rows], -1) * self.stride, persistent=False)  # (n, n, 2)
+        offsets = torch.stack([columns, rows], -1).unflatten(0, (-1, block)).unflatten(2, (-1, block)).transpose(1, 2)
+        self.register_buffer("offsets", offsets.reshape(-1, 2) * self.stride, persistent=False)  # (n * n, 2), block by block
 
-    def reduce(self, images: Tensor) -> Tensor:
-        """The block-averaged image that `forward` samples from; compute it once for several calls on the same images."""
-        return block_means(images, [self.stride])[self.stride]
-
-    def forward(self, reduced: Tensor, points: Tensor) -> Tensor:
+    def forward(self, reduced: Tensor, points: Tensor, linear: Tensor | None = None) -> Tensor:
+        """linear (B, 2, 2): turns and enlarges the patches of each image; None: upright, one sample a block mean."""
         height, width = reduced.shape[-2:]
-        centres = points[:, :, None, None, :] + self.offsets  # (B, L, n, n, 2) in crop pixels
+        offsets = self.offsets if linear is None else torch.matmul(self.offsets, linear.transpose(1, 2))[:, None]
         # Crop pixel x lies at (x + 0.5) / stride - 0.5 of the reduced image; grid_sample wants (2 * u + 1) / size - 1 of that.
         size = torch.tensor([width, height], dtype=reduced.dtype, device=reduced.device) * self.stride
-        grid = (2 * centres + 1) / size - 1
-        grid = grid.reshape(-1, self.num_landmarks * self.num_samples, self.num_samples, 2)
-        patches = functional.grid_sample(reduced, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        # Channels last in memory: the convolutions are twice as fast so.
-        patches = patches.permute(0, 2, 3, 1).reshape(-1, self.num_samples, self.num_samples, 3)
-        return patches.permute(0, 3, 1, 2)
+        grid = ((2 * points + 1) / size - 1)[:, :, None] + offsets * (2 / size)  # (B, L, n * n, 2)
+        grid = grid.reshape(-1, self.num_landmarks * self.num_blocks, self.block**2, 2)
+        samples = functional.grid_sample(reduced, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return samples.permute(0, 2, 3, 1).reshape(-1, self.num_landmarks, self.num_blocks, 3 * self.block**2)
 
 
 class PatchEncoder(nn.Module):
     """Appearance feature of every patch (eq. 1): two shared convolutions, then a narrow linear map per landmark.
 
-    Paper (MDM): conv - pool - conv - pool. Here: convolutions of stride 2 without pooling, a quarter of the work.
-    Paper: the layers are "a few layers of convolutions, max pooling, ReLU and full connection". Here: the last map has its own weights
-    for every landmark, because a corner of the mouth and a point of the jaw look for different things in the same few numbers.
-    (B * L, 3, n, n) -> (B, L, feature_size).
+    Paper: "a few layers of convolutions, max pooling, ReLU and full connection"; MDM: conv - pool - conv - pool. Here: the first
+    convolution's windows do not overlap (they are the sampler's blocks) and the second one sees the whole patch, so both are matrix
+    products, three times faster than small convolutions on a CPU and as exact. The last map has its own weights for every landmark,
+    because a corner of the mouth and a point of the jaw look for different things in the same few numbers.
+    patches (B, L, blocks, samples of a block) -> (B, L, feature_size).
     """
 
-    def __init__(self, num_landmarks: int, num_samples: int, channels: tuple[int, int], feature_size: int) -> None:
+    def __init__(self, sampler: PatchSampler, channels: tuple[int, int], feature_size: int) -> None:
         super().__init__()
         first, second = channels
-        self.num_landmarks = num_landmarks
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(3, first, 3, stride=2, padding=1),
-            nn.BatchNorm2d(first),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(first, second, 3, stride=2, padding=1),
-            nn.BatchNorm2d(second),
-            nn.ReLU(inplace=True),
-        )
-        self.flat_size = second * (-(-num_samples // 4)) ** 2
-        self.weight = nn.Parameter(torch.randn(num_landmarks, self.flat_size, feature_size) / self.flat_size**0.5)
-        self.bias = nn.Parameter(torch.zeros(num_landmarks, 1, feature_size))
+        self.first = nn.Linear(3 * sampler.block**2, first)
+        self.second = nn.Linear(sampler.num_blocks * first, second)
+        self.norm = nn.BatchNorm1d(second)
+        self.weight = nn.Parameter(torch.randn(sampler.num_landmarks, second, feature_size) / second**0.5)
+        self.bias = nn.Parameter(torch.zeros(sampler.num_landmarks, 1, feature_size))
 
     def forward(self, patches: Tensor) -> Tensor:
-        flat = self.convolutions(patches).reshape(-1, self.num_landmarks, self.flat_size)
-        narrow = torch.baddbmm(self.bias, flat.transpose(0, 1), self.weight)  # (L, B, feature_size)
+        count = len(self.weight)
+        blocks = functional.relu(self.first(patches.reshape(-1, *patches.shape[2:])), inplace=True)
+        features = functional.relu(self.norm(self.second(blocks.flatten(1))), inplace=True).reshape(-1, count, self.weight.shape[1])
+        narrow = torch.baddbmm(self.bias, features.transpose(0, 1), self.weight)  # (L, B, feature_size)
         return functional.relu(narrow.transpose(0, 1))
 
 

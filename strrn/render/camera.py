@@ -131,11 +131,3 @@ def _expose(light, gains, vignette, noise, curve, grain, start):
                 at += 1
                 picture[row, column, k] = curve[int(min(max(value, 0.0), 1.0) * (LEVELS - 1) + 0.5)]
     return picture
-
-
-def encode_jpeg(picture: np.ndarray, quality: int) -> bytes:
-    """RGB (H, W, 3) uint8 as JPEG."""
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    if not done:
-        raise ValueError(f"cannot encode a picture of shape {picture.shape} as JPEG")
-    return data.tobytes()

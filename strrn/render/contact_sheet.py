@@ -5,11 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from strrn.core.images import decode_image, draw_points
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import read_table
 
 SEEN, HIDDEN, LINE = (40, 230, 60), (240, 60, 40), (250, 210, 60)
-SHIFT = 4
 FILL = 1.9  # side of a cell in landmark boxes
 
 
@@ -30,16 +30,9 @@ def contact_sheet(stills: Path, scheme: LandmarkScheme, count: int, columns: int
 
 def draw_still(image: bytes, points: np.ndarray, visible: np.ndarray, scheme: LandmarkScheme, cell: int) -> np.ndarray:
     """(cell, cell, 3) uint8 RGB: one still around its face, with lines and points."""
-    picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     low, high = points.min(0), points.max(0)
     scale = cell / (FILL * (high - low).max())
     shift = (cell - 1) / 2 - scale * (low + high) / 2
-    view = cv2.warpAffine(
-        picture[..., ::-1].copy(), np.float64([[scale, 0, shift[0]], [0, scale, shift[1]]]), (cell, cell), flags=cv2.INTER_AREA
-    )
-    placed = np.rint((points * scale + shift) * (1 << SHIFT)).astype(int)
-    for first, second in scheme.edges:
-        cv2.line(view, tuple(map(int, placed[first])), tuple(map(int, placed[second])), LINE, 1, cv2.LINE_AA, SHIFT)
-    for point, seen in zip(placed, visible, strict=True):
-        cv2.circle(view, tuple(map(int, point)), 1 << SHIFT, SEEN if seen else HIDDEN, -1, cv2.LINE_AA, SHIFT)
+    view = cv2.warpAffine(decode_image(image), np.float64([[scale, 0, shift[0]], [0, scale, shift[1]]]), (cell, cell))
+    draw_points(view, points * scale + shift, scheme.edges, LINE, [SEEN if seen else HIDDEN for seen in visible])
     return view

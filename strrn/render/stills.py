@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from strrn.core.images import encode_jpeg
 from strrn.render.background import sample_background
-from strrn.render.camera import Pose, develop, encode_jpeg, exposure, sample_sensor
+from strrn.render.camera import Pose, develop, exposure, sample_sensor
 from strrn.render.expression import sample_expression
 from strrn.render.light import sample_lights
 from strrn.render.occluder import cover, occluder_mask, sample_occluder

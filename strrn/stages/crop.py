@@ -8,12 +8,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from strrn.core.files import atomic_folder, write_json, write_json_lines
 from strrn.core.geometry import mean_shape
+from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme, load_scheme
+from strrn.core.processes import start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import read_table, still_crops_schema, stills_schema, write_table
 from strrn.core.video import VideoError
@@ -22,7 +23,6 @@ from strrn.data.crops import (
     CroppedClip,
     crop_clip,
     crop_still,
-    decode_image,
     face_detector,
     face_template,
     five_points_in_crop,
@@ -47,7 +47,7 @@ def crop(raw: Path, rendered: Path, out: Path, scheme: LandmarkScheme, parameter
     clips, rejected = gather_clips(raw, rendered, parameters.folders)
     check_unreadable(rejected, parameters.max_unreadable)
     workers = parameters.workers or len(os.sched_getaffinity(0))
-    with atomic_folder(out) as folder, ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as pool:
+    with atomic_folder(out) as folder, ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
         try:
             reference_shape, template = _write_reference(folder, rendered, scheme, parameters, pool)
             for split in SPLITS:
@@ -86,11 +86,6 @@ def check_unreadable(rejected: Sequence[dict], allowed: int) -> None:
     messages = [row["detail"] for row in rejected if row["reason"] == "unreadable"]
     if len(messages) > allowed:
         raise ValueError(f"{'; '.join(messages)}. Damaged videos: {len(messages)}; crop.max_unreadable in params.yaml allows {allowed}")
-
-
-def _start_worker() -> None:
-    # One process a core: threads below would only get in each other's way.
-    cv2.setNumThreads(1)
 
 
 def _write_reference(

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from strrn.core.files import read_json_lines, write_json
+from strrn.core.images import decode_image
 from strrn.core.tables import read_table
-from strrn.data.datasets import decode_image, load_track
+from strrn.data.datasets import load_track
 from strrn.models import checkpoint
 from strrn.models.export import export_detector, export_tracker, parity
 from strrn.runtime.benchmark import loop_frames_per_second, machine, step_milliseconds

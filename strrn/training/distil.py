@@ -27,11 +27,10 @@ class TrackerData(Enum):
 
 @dataclass(frozen=True)
 class DistilParameters:
-    """num_batches: of an epoch; pseudo_share: part of a batch that pseudo-labels fill; lambda_det: lambda of eq. 6 (paper: 0.4);
+    """pseudo_share: part of a batch that pseudo-labels fill; lambda_det: lambda of eq. 6 (paper: 0.4);
     unlabelled_weight: of eq. 6 beside the labelled loss; through_forward: see `cycle_losses`; pair_batch_size: pairs of unlabelled frames
     in a step."""
 
-    num_batches: int
     pseudo_share: float
     tracker_data: TrackerData
     lambda_det: float
@@ -44,8 +43,8 @@ class DistilParameters:
             raise ValueError(f"pseudo_share must lie in (0, 1), found {self.pseudo_share}")
         if self.lambda_det < 0 or self.unlabelled_weight < 0:
             raise ValueError("lambda_det and unlabelled_weight must not be negative")
-        if self.num_batches < 1 or self.pair_batch_size < 1:
-            raise ValueError("num_batches and pair_batch_size must be at least 1")
+        if self.pair_batch_size < 1:
+            raise ValueError(f"pair_batch_size must be at least 1, found {self.pair_batch_size}")
 
 
 def pseudo_labelled_crops(labels: Path, tracks: list[Track], teaches: str, num_landmarks: int) -> LabelledCrops:
@@ -107,7 +106,7 @@ def distil(
     count = setting.scheme.num_landmarks
     labels = pseudo / "labels.parquet"
     pseudo_crops = pseudo_labelled_crops(labels, tracks, role, count)
-    motion = setting.motion if is_tracker else None
+    motion = setting.synthetic_motion(is_tracker)
     stills_only = len(pseudo_crops) == 0
     pseudo_only = is_tracker and parameters.tracker_data is TrackerData.d_tck
     if stills_only and pseudo_only:
@@ -118,28 +117,28 @@ def distil(
     loaders: dict[str, Batches] = {}
     if pseudo_size < loop.batch_size:
         stills = load_still_crops(crops / "stills_train.parquet", count)
-        dataset = StillDataset(stills, setting.scheme, setting.seed, setting.augmentation, motion)
-        loaders["stills"] = Batches(dataset, loop.batch_size - pseudo_size, setting.seed, loop.workers, parameters.num_batches)
+        dataset = StillDataset(stills, setting.scheme, setting.seed, setting.augmentation, motion, model.stride)
+        loaders["stills"] = Batches(dataset, loop.batch_size - pseudo_size, setting.seed, loop.workers, loop.num_batches)
     if pseudo_size:
-        dataset = StillDataset(pseudo_crops, setting.scheme, setting.seed + 1, setting.augmentation, motion)
+        dataset = StillDataset(pseudo_crops, setting.scheme, setting.seed + 1, setting.augmentation, motion, model.stride)
         # A small set of pseudo-labels must not shrink the batch: `Batches` repeats its samples as other views.
-        loaders["pseudo"] = Batches(dataset, pseudo_size, setting.seed + 1, loop.workers, parameters.num_batches)
+        loaders["pseudo"] = Batches(dataset, pseudo_size, setting.seed + 1, loop.workers, loop.num_batches)
     if is_tracker and parameters.unlabelled_weight > 0:
         points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count)
         if len(pairs):
-            dataset = PairDataset(tracks, points, pairs)
-            loaders["pair"] = Batches(dataset, parameters.pair_batch_size, setting.seed + 2, loop.workers, parameters.num_batches)
+            dataset = PairDataset(tracks, points, pairs, model.stride)
+            loaders["pair"] = Batches(dataset, parameters.pair_batch_size, setting.seed + 2, loop.workers, loop.num_batches)
 
-    reference_distance = setting.reference.distance
+    distance = setting.reference.distance
     if is_tracker:
-        step = ensemble_step(reference_distance, parameters.lambda_det, parameters.unlabelled_weight, parameters.through_forward)
+        step = ensemble_step(setting.motion, distance, parameters.lambda_det, parameters.unlabelled_weight, parameters.through_forward)
     else:
-        step = detector_step(Normaliser(setting.scheme), reference_distance)
+        step = detector_step(Normaliser(setting.scheme), distance)
     history = train(
         model,
         lambda epoch: concatenated(loaders, epoch),
         step,
-        validation(setting, crops, is_tracker),
+        validation(setting, crops, is_tracker, model.stride),
         loop,
         f"distil {round_name} {role}",
     )

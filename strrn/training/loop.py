@@ -19,11 +19,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoopParameters:
-    """batch_size; learning_rate of Adam, divided by `drop` when the validation error has not fallen by a share `tolerance` for `patience`
-    epochs; after `num_drops` such drops training ends (or at `max_epochs`); weights of the best epoch are kept. average: decay per step of
-    the exponential average of the weights that is validated and kept (0: off). workers: loader processes; threads: of torch."""
+    """batch_size; num_batches: of an epoch (0: every sample once); learning_rate of Adam, divided by `drop` when the validation error has
+    not fallen by a share `tolerance` for `patience` epochs; after `num_drops` such drops training ends (or at `max_epochs`); weights of the
+    best epoch are kept. average: decay per step of the exponential average of the weights that is validated and kept (0: off). workers:
+    threads that make samples; threads: of torch."""
 
     batch_size: int
+    num_batches: int
     learning_rate: float
     weight_decay: float
     max_epochs: int
@@ -41,8 +43,11 @@ class LoopParameters:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.learning_rate <= 0 or self.drop <= 1:
             raise ValueError(f"learning_rate must be positive and drop above 1, found {self.learning_rate} and {self.drop}")
-        if not 0 <= self.average < 1 or self.num_drops < 0 or self.workers < 0 or self.weight_decay < 0 or not 0 <= self.tolerance < 1:
-            raise ValueError("average and tolerance lie in [0, 1); num_drops, workers and weight_decay are not negative")
+        for name in ("num_drops", "num_batches", "workers", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        if not 0 <= self.average < 1 or not 0 <= self.tolerance < 1:
+            raise ValueError(f"average and tolerance lie in [0, 1), found {self.average} and {self.tolerance}")
 
 
 @dataclass
@@ -71,7 +76,7 @@ def train(
 
     Raises FloatingPointError where a loss is not finite, with the terms.
     """
-    optimiser = torch.optim.AdamW(model.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay, fused=True)
     averaged = torch.optim.swa_utils.AveragedModel(
         model,
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(parameters.average),

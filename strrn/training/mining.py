@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from strrn.core.files import write_json
+from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
-from strrn.data.datasets import Track, decode_image, to_float
+from strrn.data.datasets import Track, to_float
 from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
 
 log = logging.getLogger(__name__)

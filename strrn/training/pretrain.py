@@ -10,7 +10,7 @@ from torch import nn
 from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import Batches, StillDataset, load_still_crops
-from strrn.data.motion import MotionParameters
+from strrn.data.motion import MotionParameters, SyntheticMotion
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
 from strrn.training.loop import LoopParameters, train
@@ -27,6 +27,10 @@ class Setting:
     augmentation: AugmentationParameters
     motion: MotionParameters
     seed: int
+
+    def synthetic_motion(self, is_tracker: bool) -> SyntheticMotion | None:
+        """What StillDataset adds for the tracker; nothing for a detector."""
+        return SyntheticMotion(self.scheme, self.reference.shape, self.reference.size, self.motion) if is_tracker else None
 
     def header(self, architecture: str, parameters: dict, round_name: str, data_hashes: dict[str, str]) -> dict:
         return {
@@ -54,28 +58,33 @@ def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, 
     model = checkpoint.build(header)
     what = f"pretrain {header['architecture']}"
     is_tracker = header["architecture"] == "strrn"
-    motion = setting.motion if is_tracker else None
     count = setting.scheme.num_landmarks
     dataset = StillDataset(
-        load_still_crops(crops / "stills_train.parquet", count), setting.scheme, setting.seed, setting.augmentation, motion
+        load_still_crops(crops / "stills_train.parquet", count),
+        setting.scheme,
+        setting.seed,
+        setting.augmentation,
+        setting.synthetic_motion(is_tracker),
+        model.stride,
     )
-    loader = Batches(dataset, loop.batch_size, setting.seed, loop.workers)
+    loader = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches or None)
 
     def epoch_batches(epoch: int) -> Batches:
         loader.epoch = epoch
         return loader
 
-    step = (
-        supervised_step(setting.reference.distance) if is_tracker else detector_step(Normaliser(setting.scheme), setting.reference.distance)
-    )
-    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker), loop, what)
+    if is_tracker:
+        step = supervised_step(setting.motion, setting.reference.distance)
+    else:
+        step = detector_step(Normaliser(setting.scheme), setting.reference.distance)
+    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
     checkpoint.save(out, model, header)
     history.write(out.with_suffix(".log.csv"))
 
 
-def validation(setting: Setting, crops: Path, is_tracker: bool) -> Callable[[nn.Module], float]:
+def validation(setting: Setting, crops: Path, is_tracker: bool, stride: int) -> Callable[[nn.Module], float]:
     """The validation error on fixed views of stills_val.parquet."""
     held_out = load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks)
-    loader = validation_loader(held_out, setting.scheme, 0, setting.augmentation, setting.motion if is_tracker else None)
+    loader = validation_loader(held_out, setting.scheme, 0, setting.augmentation, setting.synthetic_motion(is_tracker), stride)
     normalise = Normaliser(setting.scheme)
     return tracker_error(loader, normalise) if is_tracker else detector_error(loader, normalise)

@@ -1,28 +1,52 @@
 """Training of the STRRN tracker: on labelled crops with synthetic motion, and on pairs of unlabelled frames by cycle consistency."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from strrn.data.datasets import to_float
+from strrn.data.motion import MotionParameters
 from strrn.methods.losses import cycle_errors, masked_mean, point_errors
 from strrn.training.detector import Normaliser
 
 
-def labelled_loss(model: nn.Module, batch: dict[str, Tensor], reference_distance: float) -> Tensor:
-    """Mean distance / d after every pass of a step from a synthetic start, and of a second step from where the first ended, moved again.
+class SyntheticVideos:
+    """Supervised training as in a video: the tracker starts each frame from its own answer to the frame before, moved.
 
-    Paper: one step. Here: two, because in a video the start is the tracker's own last answer, not the truth.
+    Every call takes a batch of fresh views (see StillDataset with `motion`), joins them with the views that an earlier call left, makes
+    one step on all of them and keeps those that have not been shown for `length` frames. So a training batch holds every age of a video,
+    and the errors that the tracker starts from are those it really makes.
+    Paper: one step from a labelled shape. With one step, or two, the tracker is accurate on the first frames of a video and worse on all
+    that follow.
     """
-    target, valid = batch["points"], batch["valid"]
-    distance = torch.full((len(target),), reference_distance)
-    reduced = model.reduce(to_float(batch["images"]))
-    first = model.passes(reduced, batch["start"])
-    motion = torch.where(torch.isnan(target), torch.zeros_like(target), batch["again"] - target)
-    second = model.passes(reduced, first[-1].detach() + motion)
-    ends = first + second
-    return sum(masked_mean(point_errors(points, target, distance), valid) for points in ends) / len(ends)
+
+    def __init__(self, motion: MotionParameters, reference_distance: float) -> None:
+        self.motion, self.reference_distance = motion, reference_distance
+        self.groups: deque[dict[str, Tensor]] = deque()
+
+    def loss(self, model: nn.Module, fresh: dict[str, Tensor]) -> Tensor:
+        """Mean distance / d after every pass of a step."""
+        batch = {name: fresh[name] for name in ("images", "points", "valid", "start", "moves")}
+        batch["frame"] = torch.zeros(len(batch["start"]), dtype=torch.long)
+        if len(self.groups) == self.motion.interleaved:
+            left = self.groups.popleft()
+            batch = {name: torch.cat([batch[name], left[name]]) for name in batch}
+        reduced, target = to_float(batch["images"]), batch["points"]
+        # One field of noise for the batch: a view meets another one in its next frame, and drawing one for each would take longer.
+        flicker = self.motion.flicker * torch.rand(len(reduced), 1, 1, 1) * torch.randn_like(reduced[:1])
+        ends = model.passes(reduced.add_(flicker), batch["start"])
+        self._keep(batch, ends[-1].detach())
+        distance = torch.full((len(target),), self.reference_distance)
+        return sum(masked_mean(point_errors(points, target, distance), batch["valid"]) for points in ends) / len(ends)
+
+    def _keep(self, batch: dict[str, Tensor], answer: Tensor) -> None:
+        rows = torch.nonzero(batch["frame"] < self.motion.length - 1).flatten()
+        left = {name: values[rows] for name, values in batch.items()}
+        left["start"] = answer[rows] + left["moves"][torch.arange(len(rows)), left["frame"]]
+        left["frame"] += 1
+        self.groups.append(left)
 
 
 def to_other_crop(points: Tensor, matrix: Tensor) -> Tensor:
@@ -39,11 +63,11 @@ def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance:
     """
     before = batch["before"]
     distance = torch.full((len(before),), reference_distance)
-    reduced_before, reduced = model.reduce(to_float(batch["images_before"])), model.reduce(to_float(batch["images"]))
+    reduced_before, reduced = to_float(batch["images_before"]), to_float(batch["images"])
     forward = model.step(reduced, batch["before_here"])
     if not through_forward:
         forward = forward.detach()
-    returned = model.step(reduced_before, to_other_crop(forward, batch["matrix"]))
+    returned = model.step(reduced_before, to_other_crop(forward, batch["matrix"]), through_forward)
     back = model.step(reduced_before, to_other_crop(batch["after"], batch["matrix"]))
     everything = torch.ones(before.shape[:2], dtype=torch.bool)
     l_tck = masked_mean(cycle_errors(returned, before, distance), everything)
@@ -51,23 +75,26 @@ def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance:
     return l_tck, l_det
 
 
-def supervised_step(reference_distance: float) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
+def supervised_step(motion: MotionParameters, reference_distance: float) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
+    videos = SyntheticVideos(motion, reference_distance)
+
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"points": labelled_loss(model, batch, reference_distance)}
+        return {"points": videos.loss(model, batch)}
 
     return step
 
 
 def ensemble_step(
-    reference_distance: float, lambda_det: float, unlabelled_weight: float, through_forward: bool
+    motion: MotionParameters, reference_distance: float, lambda_det: float, unlabelled_weight: float, through_forward: bool
 ) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
     """Supervised loss on labelled and pseudo-labelled crops plus `unlabelled_weight` times eq. 6, L_tck + lambda L_det, on pairs.
 
     Keys of the pairs' tensors start with `pair_`.
     """
+    videos = SyntheticVideos(motion, reference_distance)
 
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        terms = {"points": labelled_loss(model, batch, reference_distance)}
+        terms = {"points": videos.loss(model, batch)}
         pairs = {name.removeprefix("pair_"): value for name, value in batch.items() if name.startswith("pair_")}
         if pairs and unlabelled_weight > 0:
             l_tck, l_det = cycle_losses(model, pairs, reference_distance, through_forward)
@@ -79,13 +106,16 @@ def ensemble_step(
 
 
 def tracker_error(loader: Iterable[dict[str, Tensor]], normalise: Normaliser) -> Callable[[nn.Module], float]:
-    """Validation error: mean distance / d after one step from fixed synthetic starts."""
+    """Validation error: mean distance / d in the last frame of fixed synthetic videos."""
     cached = list(loader)
 
     def error(model: nn.Module) -> float:
         total = count = 0.0
         for batch in cached:
-            points = model(to_float(batch["images"]), batch["start"])
+            reduced = to_float(batch["images"])
+            points = model.step(reduced, batch["start"])
+            for move in batch["moves"].unbind(1):
+                points = model.step(reduced, points + move)
             errors = point_errors(points, batch["points"], normalise(batch["points"]))
             total += float((errors * batch["valid"]).sum())
             count += float(batch["valid"].sum())

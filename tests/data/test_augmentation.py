@@ -1,9 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from strrn.core.landmarks import load_scheme
 from strrn.data.augmentation import AugmentationParameters, augment, photometric
+from strrn.models.patches import block_means
 
 SCHEME = load_scheme("ibug68")
 NOTHING = {
@@ -52,6 +54,19 @@ def test_points_stay_on_their_pixels(flip):
         assert inside.sum() > 20
         for point in points[inside]:
             np.testing.assert_allclose(centroid(view, point), point, atol=0.25)
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_reduced_view_is_the_block_means_of_the_whole_one(stride):
+    random = np.random.default_rng(0)
+    image = cv2.GaussianBlur(random.integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 2)
+    points, valid = random.uniform(10, 50, (68, 2)).astype(np.float32), np.ones(68, bool)
+    settings = parameters(rotation=10.0, scale=0.1, shift=0.05)
+    whole, points_whole, _ = augment(image, points, valid, SCHEME, settings, np.random.default_rng(1))
+    reduced, points_reduced, _ = augment(image, points, valid, SCHEME, settings, np.random.default_rng(1), stride)
+    expected = block_means(torch.from_numpy(whole).permute(2, 0, 1)[None].float(), [stride])[stride][0].permute(1, 2, 0)
+    np.testing.assert_allclose(reduced, expected.numpy(), atol=1)
+    np.testing.assert_array_equal(points_reduced, points_whole)
 
 
 def test_a_mirrored_point_takes_its_partners_place():

@@ -1,10 +1,10 @@
-import cv2
 import numpy as np
 import pytest
 
 from strrn.core.face_detection import FaceDetection
 from strrn.core.geometry import CropTransform
-from strrn.data.crops import CropParameters, crop_still, decode_image, encode_jpeg, face_template, five_points_in_crop
+from strrn.core.images import decode_image
+from strrn.data.crops import CropParameters, crop_still, face_template, five_points_in_crop
 from strrn.data.face_tracks import TrackParameters
 
 SIZE = 64
@@ -85,16 +85,6 @@ def test_the_template_is_the_median_and_needs_enough_faces():
     np.testing.assert_array_equal(face_template([*points, None], 0.5), np.full((5, 2), 2))
     with pytest.raises(ValueError, match=r"found the labelled face on 1 of 4 stills, at least 50% are needed"):
         face_template([points[0], None, None, None], 0.5)
-
-
-def test_pictures_survive_encoding_and_bad_ones_are_named():
-    image = dotted([(100, 80)])
-    image[..., 2] //= 2
-    assert np.abs(decode_image(encode_jpeg(image, 95), "x").astype(int) - image).mean() < 2
-    assert cv2.imdecode(np.frombuffer(encode_jpeg(image, 95), np.uint8), cv2.IMREAD_COLOR)[80, 100].argmin() == 0  # blue, in BGR
-    for content in (b"", b"no picture"):
-        with pytest.raises(ValueError, match=r"picture still_7 \(\d+ bytes\) cannot be decoded"):
-            decode_image(content, "still_7")
 
 
 @pytest.mark.parametrize(

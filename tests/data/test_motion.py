@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from strrn.core.landmarks import load_scheme
-from strrn.data.motion import MotionParameters, synthetic_motion
+from strrn.data.motion import MotionParameters, SyntheticMotion, synthetic_motion
 from tests.models.small import reference_shape
 
 SCHEME = load_scheme("ibug68")
-STILL = {"shift": 0.0, "turn": 0.0, "zoom": 0.0, "deform": 0.0, "noise": 0.0, "slowest": 1.0}
+STILL = {"shift": 0.0, "turn": 0.0, "zoom": 0.0, "deform": 0.0, "noise": 0.0, "slowest": 1.0, "length": 4, "interleaved": 1, "flicker": 0.0}
 
 
 def moved(seed: int = 0, **changes: float) -> np.ndarray:
@@ -41,9 +41,30 @@ def test_slow_motion_is_as_likely_as_fast_motion():
     assert (sizes < full * 0.1**0.5).mean() == pytest.approx(0.5, abs=0.08)
 
 
-def test_unlabelled_points_start_at_the_mean_of_the_others():
-    points = reference_shape()
+def test_a_video_starts_from_the_reference_shape_laid_on_the_known_points():
+    # A face that is the reference shape, turned and enlarged, with one point unknown and one far off.
+    turned = reference_shape() @ np.array([[1.1, 0.2], [-0.2, 1.1]], np.float32) + 5
+    points = turned.copy()
     points[5] = np.nan
-    start = synthetic_motion(points, SCHEME, MotionParameters(**STILL), np.random.default_rng(0))
-    np.testing.assert_allclose(start[5], np.nanmean(points, 0), atol=1e-3)
-    assert np.isfinite(start).all()
+    start, moves = SyntheticMotion(SCHEME, reference_shape(), 64, MotionParameters(**STILL))(points, np.random.default_rng(0))
+    np.testing.assert_allclose(start, turned, atol=1e-3)
+    assert moves.shape == (3, 68, 2)
+    np.testing.assert_allclose(moves, 0, atol=1e-3)
+
+
+def test_the_first_start_tells_nothing_of_the_face_beyond_a_similarity():
+    random = np.random.default_rng(1)
+    faces = [reference_shape() + random.normal(size=(68, 2)).astype(np.float32) for _ in range(2)]
+    motion = SyntheticMotion(SCHEME, reference_shape(), 64, MotionParameters(**STILL))
+    shapes = [motion(face, np.random.default_rng(0))[0] for face in faces]
+    centred = [shape - shape.mean(0) for shape in shapes]
+    unit = [shape / np.linalg.norm(shape) for shape in centred]
+    # The same shape but for the turn, which noise of a pixel hardly changes.
+    np.testing.assert_allclose(np.linalg.norm(unit[0], axis=1), np.linalg.norm(unit[1], axis=1), atol=1e-4)
+
+
+def test_moves_differ_from_frame_to_frame():
+    _, moves = SyntheticMotion(SCHEME, reference_shape(), 64, MotionParameters(**{**STILL, "shift": 0.1}))(
+        reference_shape(), np.random.default_rng(0)
+    )
+    assert np.abs(np.diff(moves[:, 0], axis=0)).min() > 0.01

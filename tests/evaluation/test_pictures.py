@@ -3,7 +3,7 @@ import pytest
 
 from strrn.core.geometry import bounding_box
 from strrn.core.video import VideoWriter, probe
-from strrn.evaluation.pictures import AFTER_COLOUR, MARGIN, ShownFrame, compare_frames, draw_points, jpeg_uri, window, write_overlay
+from strrn.evaluation.pictures import MARGIN, ShownFrame, compare_frames, jpeg_uri, window, write_overlay
 from tests.evaluation.small_run import SCHEME, path_of_face, picture
 
 
@@ -22,19 +22,6 @@ def test_a_window_centres_the_box():
     # The box's side of 20 px takes 1 / MARGIN of the window's 101 px.
     side = transform.to_crop(np.array([30.0, 30.0])) - transform.to_crop(np.array([10.0, 30.0]))
     assert side[0] == pytest.approx(101 / MARGIN)
-
-
-def test_points_are_drawn_where_they_are():
-    image = np.zeros((120, 160, 3), np.uint8)
-    points = np.full((SCHEME.num_landmarks, 2), np.nan, np.float32)
-    points[30] = (100, 50)
-    draw_points(image, points, SCHEME, AFTER_COLOUR)
-    weights = image.sum(-1) / image.sum()
-    rows, columns = np.indices(weights.shape)
-    # OpenCV's small filled circles are not quite symmetric.
-    assert (weights * rows).sum() == pytest.approx(50, abs=0.3) and (weights * columns).sum() == pytest.approx(100, abs=0.3)
-    draw_points(image := np.zeros_like(image), np.full_like(points, np.nan), SCHEME, AFTER_COLOUR)
-    assert not image.any()
 
 
 def test_compared_frames_show_both_systems_of_the_right_frame(clip):

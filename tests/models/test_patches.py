@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from strrn.models.patches import PatchSampler
+from strrn.models.patches import PatchSampler, block_means
 
 
 def ramp(size: int) -> torch.Tensor:
@@ -10,11 +10,22 @@ def ramp(size: int) -> torch.Tensor:
     return torch.stack([x, y, x])[None]
 
 
-@pytest.mark.parametrize(("patch_size", "num_samples"), [(15, 15), (30, 15), (36, 12), (96, 12)])
-def test_patches_are_centred_on_their_points_to_a_hundredth_of_a_pixel(patch_size, num_samples):
+def reduced(sampler: PatchSampler) -> torch.Tensor:
+    return block_means(ramp(315), [sampler.stride])[sampler.stride]
+
+
+def pictures(patches: torch.Tensor, block: int) -> torch.Tensor:
+    """What PatchSampler gives, (1, L, blocks, 3 * block^2), as (L, 3, n, n)."""
+    side = int(patches.shape[2] ** 0.5)
+    blocks = patches[0].reshape(-1, side, side, block, block, 3)
+    return blocks.permute(0, 5, 1, 3, 2, 4).reshape(len(blocks), 3, side * block, side * block)
+
+
+@pytest.mark.parametrize(("patch_size", "num_samples", "block"), [(15, 15, 5), (30, 15, 3), (36, 12, 4), (96, 12, 4)])
+def test_patches_are_centred_on_their_points_to_a_hundredth_of_a_pixel(patch_size, num_samples, block):
     points = 60 + 190 * torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(0))
-    sampler = PatchSampler(68, patch_size, num_samples)
-    patches = sampler(sampler.reduce(ramp(315)), points).reshape(68, 3, num_samples, num_samples)
+    sampler = PatchSampler(68, patch_size, num_samples, block)
+    patches = pictures(sampler(reduced(sampler), points), block)
     torch.testing.assert_close(patches[:, :2].mean((2, 3)), points[0], atol=0.01, rtol=0)
     # Neighbouring samples are one stride apart, columns along x and rows along y.
     step = patch_size / num_samples
@@ -22,6 +33,18 @@ def test_patches_are_centred_on_their_points_to_a_hundredth_of_a_pixel(patch_siz
     torch.testing.assert_close(patches[:, 1].diff(dim=1), torch.full((68, num_samples - 1, num_samples), step), atol=0.01, rtol=0)
 
 
+def test_patches_turn_and_grow_with_the_linear_map():
+    points = torch.full((1, 1, 2), 150.0)
+    sampler = PatchSampler(1, 24, 12, 4)
+    linear = 1.5 * torch.tensor([[[0.0, -1.0], [1.0, 0.0]]])  # a quarter turn: the patch's columns run along the image's y
+    patch = pictures(sampler(reduced(sampler), points, linear), 4)[0]
+    torch.testing.assert_close(patch[1].diff(dim=1), torch.full((12, 11), 3.0), atol=0.01, rtol=0)
+    torch.testing.assert_close(patch[0].diff(dim=0), torch.full((11, 12), -3.0), atol=0.01, rtol=0)
+    torch.testing.assert_close(patch[:2].mean((1, 2)), points[0, 0], atol=0.01, rtol=0)
+
+
 def test_a_size_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="30 is not a multiple of the number of samples 12"):
-        PatchSampler(68, 30, 12)
+        PatchSampler(68, 30, 12, 4)
+    with pytest.raises(ValueError, match="15 is not a multiple of the block's 4"):
+        PatchSampler(68, 30, 15, 4)

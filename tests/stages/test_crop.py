@@ -9,10 +9,11 @@ import pytest
 
 from strrn.core.files import read_json, read_json_lines, write_json_lines
 from strrn.core.geometry import CropTransform
+from strrn.core.images import decode_image, encode_jpeg
 from strrn.core.landmarks import load_scheme
 from strrn.core.tables import crops_schema, read_table, still_crops_schema, stills_schema, write_table
 from strrn.core.video import VideoWriter
-from strrn.data.crops import CropParameters, decode_image, encode_jpeg
+from strrn.data.crops import CropParameters
 from strrn.data.sources.packages import PACKAGED_CLIPS
 from strrn.stages.crop import crop
 from strrn.stages.parameters import load_section

@@ -32,7 +32,9 @@ def setting(seed: int = 0) -> Setting:
         scheme=SCHEME,
         reference=Reference(SIZE, shape, np.zeros((5, 2), np.float32), float(SCHEME.distance(shape))),
         augmentation=AugmentationParameters(2.0, 0.02, 0.01, True, 0.1, 0.1, 1.0, 3, 2.0, 0.8, 0.1),
-        motion=MotionParameters(shift=0.05, turn=3.0, zoom=0.03, deform=0.02, noise=0.01, slowest=0.1),
+        motion=MotionParameters(
+            shift=0.05, turn=3.0, zoom=0.03, deform=0.02, noise=0.01, slowest=0.1, length=3, interleaved=2, flicker=0.02
+        ),
         seed=seed,
     )
 
@@ -40,6 +42,7 @@ def setting(seed: int = 0) -> Setting:
 def loop(**changes: object) -> LoopParameters:
     values = {
         "batch_size": 4,
+        "num_batches": 0,
         "learning_rate": 1e-3,
         "weight_decay": 0.01,
         "max_epochs": 2,

@@ -1,6 +1,7 @@
 """Pretraining, mining and distillation of small networks on faces of dots."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from strrn.core.tables import detections_schema, pseudo_labels_schema, read_tabl
 from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset
 from strrn.methods.selection import Gate, Selection, ThresholdKind
 from strrn.models import checkpoint
+from strrn.training.detector import Normaliser
 from strrn.training.distil import DistilParameters, TrackerData, distil, kept_pairs, pseudo_labelled_crops
 from strrn.training.mining import MineParameters, mine, run_track
 from strrn.training.pretrain import pretrain
-from strrn.training.tracker import cycle_losses, labelled_loss
+from strrn.training.tracker import SyntheticVideos, cycle_losses, tracker_error
 from tests.models.small import build, header, reference_shape
 from tests.training.material import SCHEME, loop, setting, track, write_stills
 
@@ -37,7 +39,7 @@ class Constant(torch.nn.Module):
     def reduce(self, images):
         return images
 
-    def step(self, reduced, starts):
+    def step(self, reduced, starts, through=False):
         return starts + self.offset
 
 
@@ -147,7 +149,7 @@ def test_the_forward_step_learns_from_the_cycle_only_where_it_is_asked_to():
         def reduce(self, images):
             return images
 
-        def step(self, reduced, starts):
+        def step(self, reduced, starts, through=False):
             return starts + self.offset
 
     # |p + 2 offset - p| has twice the gradient of |(p + offset) + offset - p| with the first offset held.
@@ -169,19 +171,58 @@ def test_gradients_of_the_losses_reach_every_parameter_of_the_tracker():
     assert sum(float(p.grad.abs().sum()) > 0 for p in model.parameters()) == len(list(model.parameters()))
 
 
+def fresh_views(count: int, length: int) -> dict[str, torch.Tensor]:
+    reference = torch.from_numpy(reference_shape())[None].repeat(count, 1, 1)
+    moves = torch.ones(count, length - 1, 68, 2) * torch.arange(1, length)[:, None, None]
+    images = torch.randint(0, 256, (count, 64, 64, 3), dtype=torch.uint8)
+    valid = torch.ones(count, 68, dtype=torch.bool)
+    return {"images": images, "points": reference, "valid": valid, "start": reference.clone(), "moves": moves}
+
+
 def test_an_unlabelled_point_does_not_reach_the_labelled_loss():
-    model = build("strrn").eval()
-    target = torch.from_numpy(reference_shape())[None].repeat(2, 1, 1)
-    target[:, 7] = float("nan")
-    valid = torch.isfinite(target).all(-1)
-    batch = {
-        "images": torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8),
-        "points": target,
-        "valid": valid,
-        "start": torch.from_numpy(reference_shape())[None].repeat(2, 1, 1),
-        "again": torch.from_numpy(reference_shape())[None].repeat(2, 1, 1),
-    }
-    assert torch.isfinite(labelled_loss(model, batch, 20.0))
+    batch = fresh_views(2, 3)
+    batch["points"][:, 7] = float("nan")
+    batch["valid"] = torch.isfinite(batch["points"]).all(-1)
+    assert torch.isfinite(SyntheticVideos(setting().motion, 20.0).loss(build("strrn").eval(), batch))
+
+
+class Recorder(Constant):
+    """Answers its start plus (offset, offset), and remembers the starts it was given."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__(offset)
+        self.starts: list[torch.Tensor] = []
+
+    def passes(self, reduced, starts, through=False):
+        self.starts.append(starts)
+        return [starts + self.offset]
+
+
+def test_a_synthetic_video_goes_on_from_the_trackers_own_answer():
+    # Videos of 3 frames, one group, the tracker adds 0.5 and the moves are 1 and 2.
+    videos, model = SyntheticVideos(replace(setting().motion, interleaved=1), 20.0), Recorder(0.5)
+    for _ in range(4):
+        videos.loss(model, fresh_views(2, 3))
+    reference = torch.from_numpy(reference_shape())
+    offsets = [(starts - reference)[:, 0, 0].tolist() for starts in model.starts]
+    first, second, third = [0.0] * 2, [0.5 + 1.0] * 2, [0.5 + 1.0 + 0.5 + 2.0] * 2
+    expected = [first, first + second, first + second + third, first + second + third]
+    assert [pytest.approx(row, abs=1e-4) for row in expected] == offsets
+
+
+def test_groups_of_videos_take_turns():
+    videos, model = SyntheticVideos(setting().motion, 20.0), Recorder(0.0)  # two groups, videos of 3 frames
+    for _ in range(5):
+        videos.loss(model, fresh_views(1, 3))
+    assert [len(starts) for starts in model.starts] == [1, 1, 2, 2, 3]
+
+
+def test_the_trackers_validation_error_is_that_of_the_last_frame():
+    # Moves of 1 and 2 px: a tracker that takes back 1 px a step ends at -1 + 1 - 1 + 2 - 1 = 0, one that stays ends at 3.
+    batch, distance = fresh_views(2, 3), float(SCHEME.distance(reference_shape()))
+    for offset, expected in ((-1.0, 0.0), (0.0, 3.0)):
+        error = tracker_error([batch], Normaliser(SCHEME))(Constant(offset))
+        assert error == pytest.approx(expected * 2**0.5 / distance, abs=1e-3)
 
 
 @pytest.mark.parametrize("data", list(TrackerData))
@@ -193,10 +234,10 @@ def test_a_round_trains_both_models_from_where_they_were(data, tmp_path):
         starts[role] = tmp_path / f"{role}.safetensors"
         checkpoint.save(starts[role], build(name), header(name))
     mine(Fixed(), Constant(0.5), tracks, SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(3, 0.5, data, 0.4, 0.5, False, 2)
+    parameters = DistilParameters(0.5, data, 0.4, 0.5, False, 2)
     for role, start in starts.items():
         out = tmp_path / "r1" / start.name
-        distil(setting(), start, tmp_path, tracks, tmp_path / "pseudo", parameters, loop(), "r1", out)
+        distil(setting(), start, tmp_path, tracks, tmp_path / "pseudo", parameters, loop(num_batches=3), "r1", out)
         model, read = checkpoint.load(out)
         assert read["round"] == "r1"
         assert set(read["data_hashes"]) == {"labels", "start"}
@@ -212,7 +253,7 @@ def test_d_tck_alone_and_empty_is_an_error(tmp_path):
     still = [track(4)]
     still[0].transforms[:] = [still[0].transforms[0]] * 4
     mine(Fixed(), Constant(0.0), still, SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(3, 0.5, TrackerData.d_tck, 0.4, 0.5, False, 2)
+    parameters = DistilParameters(0.5, TrackerData.d_tck, 0.4, 0.5, False, 2)
     with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.tracker_data"):
         distil(
             setting(),

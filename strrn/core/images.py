@@ -1,0 +1,43 @@
+"""Pictures: encoded, as arrays of pixels (always RGB), and with points drawn on them."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+Colour = tuple[int, int, int]  # RGB
+SUBPIXEL = 4  # bits of OpenCV's fixed-point drawing coordinates
+
+
+def decode_image(content: bytes, name: str = "") -> np.ndarray:
+    """JPEG or PNG -> (H, W, 3) uint8 RGB. Raises ValueError naming the picture where it cannot be decoded."""
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    if image is None:
+        raise ValueError(f"picture {name} ({len(content)} bytes) cannot be decoded: make or copy it again")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """(H, W, 3) uint8 RGB -> JPEG."""
+    done, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"cannot encode a picture of shape {image.shape}")
+    return content.tobytes()
+
+
+def draw_points(
+    image: np.ndarray, points: np.ndarray, edges: Sequence[tuple[int, int]], line: Colour, colours: Colour | Sequence[Colour]
+) -> None:
+    """Draw points (L, 2) and the edges between them into the RGB image, in place; what is NaN is left out.
+
+    colours: of the points, one for all or one each.
+    """
+    fixed = np.round(np.nan_to_num(points) * (1 << SUBPIXEL)).astype(int)
+    finite = np.isfinite(points).all(-1)
+    radius = max(1.0, image.shape[1] / 240)
+    for first, second in edges:
+        if finite[first] and finite[second]:
+            cv2.line(image, fixed[first].tolist(), fixed[second].tolist(), line, 1, cv2.LINE_AA, SUBPIXEL)
+    for number in np.flatnonzero(finite):
+        colour = colours if isinstance(colours[0], int) else colours[number]
+        cv2.circle(image, fixed[number].tolist(), round(radius * (1 << SUBPIXEL)), colour, -1, cv2.LINE_AA, SUBPIXEL)
