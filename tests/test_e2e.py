@@ -6,6 +6,7 @@ pytest -m 'not e2e'      all others
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parent.parent
 TINY = Path(__file__).parent / "tiny_params.yaml"
 BINARIES = Path(sys.executable).parent
+ENVIRONMENT = os.environ | {"PATH": os.pathsep.join([str(BINARIES), os.environ["PATH"]])}
 FIRST_STAGES = ["download", "render", "crop", "pretrain", "evaluate_r0"]
 LAST_STAGES = ["export", "report"]
 DELIVERED = [
@@ -37,9 +39,8 @@ def round_stages(name: str) -> list[str]:
 
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PATH": os.pathsep.join([str(BINARIES), os.environ["PATH"]])}
     return subprocess.run(
-        command, cwd=project, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=project, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
@@ -120,6 +121,21 @@ def test_the_tracker_runs_on_a_video(project: Path) -> None:
 
 def test_a_second_run_executes_nothing(project: Path) -> None:
     assert repro(project) == []
+
+
+@pytest.mark.parametrize(("stage", "sign"), [("crop", "face template"), ("pretrain", "epoch 0")])
+def test_a_stage_that_is_killed_ends_in_the_same_result(project: Path, stage: str, sign: str) -> None:
+    """sign: what the stage logs when it is in the middle of its work."""
+    before = (project / "dvc.lock").read_text()
+    command = [BINARIES / "dvc", "repro", "--force", "--single-item", stage]
+    with subprocess.Popen(
+        command, cwd=project, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        seen = any(sign in line for line in process.stdout)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert seen, f"{stage} never logged {sign!r}"
+    assert repro(project, "--no-run-cache") == [stage]
+    assert (project / "dvc.lock").read_text() == before
 
 
 def test_a_new_round_runs_only_itself_and_what_follows(project: Path) -> None:

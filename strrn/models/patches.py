@@ -8,6 +8,7 @@ from torch.nn import functional
 
 # The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
 DISPLACEMENT_UNIT = 0.1
+MIDDLE = 0.5  # of the range of pixels
 
 
 def block_means(images: Tensor, strides: Iterable[int]) -> dict[int, Tensor]:
@@ -30,6 +31,7 @@ def block_means(images: Tensor, strides: Iterable[int]) -> dict[int, Tensor]:
 class PatchSampler(nn.Module):
     """Cuts a square patch around every point: images (B, 3, H, W), points (B, L, 2) -> (B, L, n * n / block^2, 3 * block^2).
 
+    Pixels in [0, 1] come as [-0.5, 0.5]: networks train much faster on values about 0.
     A patch of n x n samples comes as its blocks of block x block samples, row by row, which is what PatchEncoder reads.
     patch_size: side of a patch in crop pixels (the paper: 30), a multiple of num_samples.
     num_samples: samples along a side. Paper: one a pixel. Here: fewer, because the time falls with their square and the detail lost is
@@ -58,7 +60,8 @@ class PatchSampler(nn.Module):
         grid = ((2 * points + 1) / size - 1)[:, :, None] + offsets * (2 / size)  # (B, L, n * n, 2)
         grid = grid.reshape(-1, self.num_landmarks * self.num_blocks, self.block**2, 2)
         samples = functional.grid_sample(reduced, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        return samples.permute(0, 2, 3, 1).reshape(-1, self.num_landmarks, self.num_blocks, 3 * self.block**2)
+        patches = samples.permute(0, 2, 3, 1).reshape(-1, self.num_landmarks, self.num_blocks, 3 * self.block**2)
+        return patches.sub_(MIDDLE)
 
 
 class PatchEncoder(nn.Module):
@@ -66,8 +69,8 @@ class PatchEncoder(nn.Module):
 
     Paper: "a few layers of convolutions, max pooling, ReLU and full connection"; MDM: conv - pool - conv - pool. Here: the first
     convolution's windows do not overlap (they are the sampler's blocks) and the second one sees the whole patch, so both are matrix
-    products, three times faster than small convolutions on a CPU and as exact. The last map has its own weights for every landmark,
-    because a corner of the mouth and a point of the jaw look for different things in the same few numbers.
+    products, which a CPU does several times faster than convolutions of small pictures. The last map has its own weights for every
+    landmark, because a corner of the mouth and a point of the jaw look for different things in the same few numbers.
     patches (B, L, blocks, samples of a block) -> (B, L, feature_size).
     """
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from strrn.models.patches import PatchSampler, block_means
+from strrn.models.patches import MIDDLE, PatchSampler, block_means
 
 
 def ramp(size: int) -> torch.Tensor:
@@ -17,7 +17,7 @@ def reduced(sampler: PatchSampler) -> torch.Tensor:
 def pictures(patches: torch.Tensor, block: int) -> torch.Tensor:
     """What PatchSampler gives, (1, L, blocks, 3 * block^2), as (L, 3, n, n)."""
     side = int(patches.shape[2] ** 0.5)
-    blocks = patches[0].reshape(-1, side, side, block, block, 3)
+    blocks = (patches[0] + MIDDLE).reshape(-1, side, side, block, block, 3)
     return blocks.permute(0, 5, 1, 3, 2, 4).reshape(len(blocks), 3, side * block, side * block)
 
 
