@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,18 @@ def test_cancelled_flow_ends_the_stage_and_its_grandchildren(server, project: Pa
     shutil.copytree(ROOT / "flows", project / "flows")
     environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "flows.train", "endless"]
-    flow = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    flow = subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    watchdog = threading.Timer(120, flow.kill)
+    watchdog.start()
     pids, seen = [], []
     with flow.stdout:
         while len(pids) < 2 and (line := flow.stdout.readline()):
@@ -122,6 +134,7 @@ def test_cancelled_flow_ends_the_stage_and_its_grandchildren(server, project: Pa
         flow.send_signal(signal.SIGINT)  # Ctrl-C
         rest = flow.stdout.read()
         flow.wait(30)
+    watchdog.cancel()
     for pid in pids:
         assert_ends(pid)
     assert flow.returncode != 0 and "Crash detected" in rest
