@@ -102,7 +102,7 @@ def photometric(image: np.ndarray, parameters: AugmentationParameters, random: n
     if happens(parameters.blur):
         image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, parameters.blur) / stride)
     if happens(parameters.motion):
-        length = max(2, round(random.uniform(2, parameters.motion) / stride))
+        length = max(3, round(random.uniform(2, parameters.motion) / stride)) | 1  # odd: the blur has its middle in a pixel
         kernel = np.zeros((length, length), np.float32)
         angle = random.uniform(0, np.pi)
         middle, reach = (length - 1) / 2, np.array([np.cos(angle), np.sin(angle)]) * length / 2

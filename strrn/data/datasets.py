@@ -170,4 +170,4 @@ class Batches:
 
 def to_float(images: Tensor) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 in [0, 1]."""
-    return images.permute(0, 3, 1, 2).float() / 255
+    return images.permute(0, 3, 1, 2).float().div_(255)

@@ -12,8 +12,7 @@ from strrn.core.landmarks import LandmarkScheme
 class MotionParameters:
     """Standard deviations at full strength, in units of d: shift of the face, deform of each component, noise of each point; turn in
     degrees, zoom as a logarithm. A frame's strength is drawn log-uniformly from [slowest, 1]: most frames move little, some a lot.
-    length: frames of a synthetic video. interleaved: groups of videos that training steps take in turn. flicker: largest standard
-    deviation of the noise that differs from frame to frame, as a share of white."""
+    length: frames of a synthetic video. interleaved: groups of videos that training steps take in turn."""
 
     shift: float
     turn: float
@@ -23,10 +22,9 @@ class MotionParameters:
     slowest: float
     length: int
     interleaved: int
-    flicker: float
 
     def __post_init__(self) -> None:
-        for name in ("shift", "turn", "zoom", "deform", "noise", "flicker"):
+        for name in ("shift", "turn", "zoom", "deform", "noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
         if not 0 < self.slowest <= 1:

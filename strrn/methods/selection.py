@@ -8,10 +8,11 @@ import numpy as np
 
 class Selection(Enum):
     """co_training: the better of detection and track teaches the other. literal: as Algorithm 1 is printed, every kept frame also
-    teaches the detector."""
+    teaches the detector. consensus (not in the paper): the mean of detection and track of every kept frame teaches both."""
 
     co_training = "co_training"
     literal = "literal"
+    consensus = "consensus"
 
 
 class Gate(Enum):
@@ -108,6 +109,6 @@ def select(
     reasons[~passed_det & ~passed_tck] = "l_det and l_tck"
     reasons[repeats] = "repeats the frame before"
     detection_is_better = losses.l_tck > losses.l_det
-    teaches_tracker = kept & detection_is_better
-    teaches_detector = kept & (~detection_is_better if selection is Selection.co_training else True)
+    teaches_tracker = kept & (detection_is_better | (selection is Selection.consensus))
+    teaches_detector = kept & (~detection_is_better | (selection is not Selection.co_training))
     return Selected(kept, teaches_detector, teaches_tracker, mask & kept[:, None], reasons, float(threshold))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from strrn.models.detection import Detection
-from strrn.models.patches import Confidence, block_means
+from strrn.models.patches import Confidence, reduce
 
 
 class HeatmapCodec(nn.Module):
@@ -131,10 +131,6 @@ class HGN(nn.Module):
         self.remaps = nn.ModuleList(nn.Conv2d(num_landmarks, channels, 1) for _ in range(num_stacks - 1))
         self.confidence = Confidence(num_landmarks, num_landmarks)
 
-    def reduce(self, images: Tensor) -> Tensor:
-        """What `detect` needs of the images: means of blocks of `stride` pixels."""
-        return block_means(images, [self.stride])[self.stride]
-
     def detect(self, reduced: Tensor) -> Detection:
         """Reduced images in [0, 1] -> points after every stack, log scale of the last one's error, heatmaps of every stack."""
         x = functional.interpolate(reduced, size=(self.input_size, self.input_size), mode="bilinear", align_corners=False)
@@ -152,5 +148,5 @@ class HGN(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
-        detection = self.detect(self.reduce(images))
+        detection = self.detect(reduce(images, self.stride))
         return detection.points, Confidence.probability(detection.log_scale)

@@ -1,6 +1,6 @@
 """Patches around landmarks, and the small network that turns each into an appearance feature (STRRN eq. 1, MDM)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,11 @@ def block_means(images: Tensor, strides: Iterable[int]) -> dict[int, Tensor]:
         views = [made[base][..., i:height:factor, j:width:factor] for i in range(factor) for j in range(factor)]
         made[stride] = sum(views[1:], views[0]) / len(views)
     return made
+
+
+def reduce(images: Tensor, stride: int) -> Tensor:
+    """Crops (B, 3, H, W) to what a network with this `stride` reads. Compute it once for several looks at the same images."""
+    return block_means(images, [stride])[stride]
 
 
 class PatchSampler(nn.Module):
@@ -84,11 +89,47 @@ class PatchEncoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(sampler.num_landmarks, 1, feature_size))
 
     def forward(self, patches: Tensor) -> Tensor:
-        count = len(self.weight)
-        blocks = functional.relu(self.first(patches.reshape(-1, *patches.shape[2:])), inplace=True)
-        features = functional.relu(self.norm(self.second(blocks.flatten(1))), inplace=True).reshape(-1, count, self.weight.shape[1])
+        count, channels = len(self.weight), self.weight.shape[1]
+        # Rows of two axes: writing in place on a view of three would cost two copies on the way back.
+        blocks = functional.relu(self.first(patches.reshape(-1, patches.shape[-1])), inplace=True)
+        rows = blocks.reshape(-1, self.second.in_features)
+        features = functional.relu(self.norm(self.second(rows)), inplace=True).reshape(-1, count, channels)
         narrow = torch.baddbmm(self.bias, features.transpose(0, 1), self.weight)  # (L, B, feature_size)
         return functional.relu(narrow.transpose(0, 1))
+
+
+class PatchFeatures(nn.Module):
+    """Appearance of the patches around points: samplers of several sizes, and one encoder for all of them.
+
+    Every size is sampled in the same number of steps, so that a network that looks several times, from coarse to fine, has one encoder to
+    train. sizes: sides of the patches in crop pixels, multiples of the smallest; samples, block, channels, feature_size: see PatchSampler
+    and PatchEncoder.
+    """
+
+    def __init__(
+        self, num_landmarks: int, *, sizes: Sequence[int], samples: int, block: int, channels: tuple[int, int], feature_size: int
+    ) -> None:
+        super().__init__()
+        self.samplers = nn.ModuleList(PatchSampler(num_landmarks, size, samples, block) for size in sizes)
+        self.encoder = PatchEncoder(self.samplers[0], channels, feature_size)
+        strides = [sampler.stride for sampler in self.samplers]
+        self.stride = min(strides)
+        self.coarser = [stride // self.stride for stride in strides]
+        if any(stride % self.stride for stride in strides):
+            raise ValueError(f"patch sizes {list(sizes)} must be multiples of the smallest")
+        self.size = num_landmarks * feature_size
+
+    def __len__(self) -> int:
+        return len(self.samplers)
+
+    def pixels(self, reduced: Tensor) -> list[Tensor]:
+        """Reduced images -> the image that each size samples."""
+        means = block_means(reduced, self.coarser)
+        return [means[coarser] for coarser in self.coarser]
+
+    def forward(self, pixels: list[Tensor], look: int, points: Tensor, linear: Tensor | None = None) -> Tensor:
+        """Features (B, size) of the patches of size number `look`; points and linear: see PatchSampler."""
+        return self.encoder(self.samplers[look](pixels[look], points, linear)).flatten(1)
 
 
 class Confidence(nn.Module):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from strrn.core.landmarks import LandmarkScheme
-from strrn.models.patches import PatchEncoder, PatchSampler
+from strrn.models.patches import PatchFeatures
 
 
 class GeometryEncoding(Enum):
@@ -66,6 +66,7 @@ class GeometryRelation(nn.Module):
         self.register_buffer("second", torch.tensor(second), persistent=False)
         self.register_buffer("average", average, persistent=False)
         self.embed = nn.Linear(8, feature_size)
+        self.size = scheme.num_landmarks * feature_size
 
     def encode(self, v: Tensor) -> Tensor:
         if self.encoding is GeometryEncoding.log:
@@ -89,30 +90,15 @@ class SpatialModule(nn.Module):
     Paper: patches are upright. Here: they turn and grow with the shape, as the geometry does, so that a tilted face looks no different.
     """
 
-    def __init__(
-        self,
-        scheme: LandmarkScheme,
-        reference_distance: float,
-        *,
-        geometry: GeometryEncoding,
-        geometry_feature_size: int,
-        patch_size: int,
-        patch_samples: int,
-        patch_block: int,
-        patch_channels: tuple[int, int],
-        patch_feature_size: int,
-    ) -> None:
+    def __init__(self, patches: PatchFeatures, relation: GeometryRelation) -> None:
         super().__init__()
-        count = scheme.num_landmarks
-        self.sampler = PatchSampler(count, patch_size, patch_samples, patch_block)
-        self.encoder = PatchEncoder(self.sampler, patch_channels, patch_feature_size)
-        self.relation = GeometryRelation(scheme, geometry, reference_distance, geometry_feature_size)
-        self.size = count * (patch_feature_size + geometry_feature_size)
+        self.patches, self.relation = patches, relation
+        self.size = patches.size + relation.size
 
-    def forward(self, reduced: Tensor, points: Tensor, canonical: Tensor, linear: Tensor) -> Tensor:
-        """points (B, L, 2) on reduced images; canonical and linear as CanonicalFrame gives them."""
-        appearance = self.encoder(self.sampler(reduced, points, linear))
-        return torch.cat([self.relation(points, canonical).flatten(1), appearance.flatten(1)], 1)
+    def forward(self, pixels: list[Tensor], look: int, points: Tensor, canonical: Tensor, linear: Tensor) -> Tensor:
+        """pixels, look: see PatchFeatures; canonical and linear of the points (B, L, 2): see CanonicalFrame."""
+        geometry = self.relation(points, canonical).flatten(1)
+        return torch.cat([geometry, self.patches(pixels, look, points, linear)], 1)
 
 
 def reference_tensor(reference_shape: np.ndarray | list) -> Tensor:

@@ -1,25 +1,21 @@
 """The STRRN tracker: spatial features around the previous shape, and the displacement to the next one (STRRN eq. 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme
-from strrn.models.patches import DISPLACEMENT_UNIT, block_means
-from strrn.models.spatial import CanonicalFrame, GeometryEncoding, SpatialModule
+from strrn.models.patches import DISPLACEMENT_UNIT, PatchFeatures, reduce
+from strrn.models.spatial import CanonicalFrame, GeometryEncoding, GeometryRelation, SpatialModule
 
 
-class Pass(nn.Module):
-    """One look around the points and the displacement that follows from it."""
+class Displacement(nn.Module):
+    """The temporal network NN of one pass: spatial feature (B, F) and deviation of the shape (B, 2 L) -> displacement (B, 2 L)."""
 
-    def __init__(
-        self, spatial: SpatialModule, reference_shape: Tensor, reference_distance: float, hidden_size: int, shape_prior: bool
-    ) -> None:
+    def __init__(self, feature_size: int, coordinates: int, hidden_size: int, shape_prior: bool) -> None:
         super().__init__()
-        self.spatial, self.frame = spatial, CanonicalFrame(reference_shape)
-        self.unit, coordinates = DISPLACEMENT_UNIT * reference_distance, reference_shape.numel()
-        size = spatial.size + coordinates if shape_prior else spatial.size
+        size = feature_size + coordinates if shape_prior else feature_size
         self.temporal = nn.Sequential(nn.Linear(size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, coordinates))
         nn.init.zeros_(self.temporal[-1].bias)
         nn.init.normal_(self.temporal[-1].weight, std=1e-2)
@@ -27,23 +23,17 @@ class Pass(nn.Module):
         if self.prior is not None:
             nn.init.zeros_(self.prior.weight)
 
-    def forward(self, reduced: Tensor, points: Tensor) -> Tensor:
-        """The displacement (B, L, 2) in crop pixels."""
-        canonical, linear = self.frame(points)
-        feature = self.spatial(reduced, points, canonical, linear)
+    def forward(self, feature: Tensor, deviation: Tensor) -> Tensor:
         if self.prior is None:
-            displacement = self.temporal(feature)
-        else:
-            deviation = (canonical - self.frame.reference).flatten(1) / self.unit
-            displacement = self.temporal(torch.cat([feature, deviation], 1)) + self.prior(deviation)
-        return torch.matmul(self.unit * displacement.reshape(points.shape), linear.transpose(1, 2))
+            return self.temporal(feature)
+        return self.temporal(torch.cat([feature, deviation], 1)) + self.prior(deviation)
 
 
 class STRRN(nn.Module):
     """p^t = p^{t-1} + d * NN(f_SR(I^t, p^{t-1})); one network for both directions of time.
 
     Paper: one pass with patches of 30 x 30; NN is "a few layers of convolutions, max pooling, ReLU and full connection". Here: one pass for
-    every entry of `patch_sizes` (`[30]` is the paper's), from coarse to fine, each from where the one before ended. A face may move by a
+    every entry of `patches.sizes` (`[30]` is the paper's), from coarse to fine, each from where the one before ended. A face may move by a
     fifth of d between frames, out of a small patch, and one pass that sees half of the motion lags behind. The convolutions are those of the
     patches, the temporal network is two fully connected layers.
 
@@ -61,39 +51,18 @@ class STRRN(nn.Module):
         geometry: str,
         geometry_feature_size: int,
         shape_prior: bool,
-        patch_sizes: Sequence[int],
-        patch_samples: int,
-        patch_block: int,
-        patch_channels: tuple[int, int],
-        patch_feature_size: int,
+        patches: Mapping[str, object],
     ) -> None:
         super().__init__()
-        reference_distance = float(scheme.distance(reference_shape.numpy()))
-
-        def one_pass(patch_size: int) -> Pass:
-            spatial = SpatialModule(
-                scheme,
-                reference_distance,
-                geometry=GeometryEncoding(geometry),
-                geometry_feature_size=geometry_feature_size,
-                patch_size=patch_size,
-                patch_samples=patch_samples,
-                patch_block=patch_block,
-                patch_channels=patch_channels,
-                patch_feature_size=patch_feature_size,
-            )
-            return Pass(spatial, reference_shape, reference_distance, hidden_size, shape_prior)
-
-        self.looks = nn.ModuleList(one_pass(patch_size) for patch_size in patch_sizes)
-        strides = [look.spatial.sampler.stride for look in self.looks]
-        self.stride = min(strides)
-        self.coarser = [stride // self.stride for stride in strides]
-        if any(stride % self.stride for stride in strides):
-            raise ValueError(f"patch_sizes {list(patch_sizes)} must be multiples of the smallest")
-
-    def reduce(self, images: Tensor) -> Tensor:
-        """What `step` needs of the images: means of blocks of `stride` pixels. Compute it once for several steps on the same images."""
-        return block_means(images, [self.stride])[self.stride]
+        distance = float(scheme.distance(reference_shape.numpy()))
+        self.unit = DISPLACEMENT_UNIT * distance
+        self.frame = CanonicalFrame(reference_shape)
+        relation = GeometryRelation(scheme, GeometryEncoding(geometry), distance, geometry_feature_size)
+        self.spatial = SpatialModule(PatchFeatures(scheme.num_landmarks, **patches), relation)
+        self.displacements = nn.ModuleList(
+            Displacement(self.spatial.size, reference_shape.numel(), hidden_size, shape_prior) for _ in self.spatial.patches.samplers
+        )
+        self.stride = self.spatial.patches.stride
 
     def passes(self, reduced: Tensor, start_points: Tensor, through: bool = False) -> list[Tensor]:
         """The points (B, L, 2) after every pass on reduced images; the last is the answer.
@@ -101,10 +70,14 @@ class STRRN(nn.Module):
         through: do gradients reach the points that a pass looks from through what it sees there? No: a pass learns from where it
         starts, not to move the start of the next one, and training is faster.
         """
-        pixels = block_means(reduced, self.coarser)
+        pixels = self.spatial.patches.pixels(reduced)
         points, ends = start_points, []
-        for look, coarser in zip(self.looks, self.coarser, strict=True):
-            points = points + look(pixels[coarser], points if through else points.detach())
+        for look, displacement in enumerate(self.displacements):
+            at = points if through else points.detach()
+            canonical, linear = self.frame(at)
+            deviation = (canonical - self.frame.reference).flatten(1) / self.unit
+            moved = displacement(self.spatial(pixels, look, at, canonical, linear), deviation)
+            points = points + torch.matmul(self.unit * moved.reshape(points.shape), linear.transpose(1, 2))
             ends.append(points)
         return ends
 
@@ -114,4 +87,4 @@ class STRRN(nn.Module):
 
     def forward(self, images: Tensor, start_points: Tensor) -> Tensor:
         """images (B, 3, H, W) in [0, 1], start_points_crop (B, L, 2) -> points_crop (B, L, 2)."""
-        return self.step(self.reduce(images), start_points)
+        return self.step(reduce(images, self.stride), start_points)

@@ -2,6 +2,8 @@
 
 Its 68 points are fixed on the surface, the contour too. The visible contour of a turned head runs elsewhere; so the head turns little
 (YAW_LIMIT), and a contour point that the head itself hides is marked not valid: there the fixed point and the visible contour differ.
+The scan's annotators set the contour points unevenly (16 to 29 % of the interocular distance apart); they are spread evenly along the
+same line, as in 300-W.
 The scan's own photographic light is kept, lamps only modulate it.
 """
 
@@ -17,7 +19,7 @@ from strrn.render import light, rasteriser
 from strrn.render.camera import Pose
 from strrn.render.clips import Frame, Performer, film, sample_shot
 from strrn.render.compiled import njit_inlining
-from strrn.render.landmarks import CONTOUR_POINTS, NUM_LANDMARKS, visibility
+from strrn.render.landmarks import CONTOUR_POINTS, NUM_LANDMARKS, spread_contour, visibility
 from strrn.render.light import Lights, lit_share, shadow_map
 from strrn.render.noise import grain_bank, noise_bank
 from strrn.render.parameters import MotionParameters, RenderParameters
@@ -75,6 +77,8 @@ def load_scan(folder: Path) -> Scan:
         raise ValueError(f"{folder / 'james.ljson'} has {len(points)} points, expected {NUM_LANDMARKS}")
     landmarks = np.array(points)[ORDER] / MILLIMETRES
     axes, origin = _upright(landmarks)
+    landmarks = (landmarks - origin) @ axes.T
+    landmarks[:CONTOUR_POINTS] = spread_contour(landmarks[:CONTOUR_POINTS])
     uv = np.array(texture)[np.array(corners)]
     pixels = np.stack([uv[..., 0] * width - 0.5, (1 - uv[..., 1]) * height - 0.5], -1)
     return Scan(
@@ -82,7 +86,7 @@ def load_scan(folder: Path) -> Scan:
         np.array(triangles, np.int32),
         np.float32(pixels),
         np.ascontiguousarray((small / np.float32(255)) ** np.float32(2.2), np.float32),
-        np.float32((landmarks - origin) @ axes.T),
+        np.float32(landmarks),
     )
 
 

@@ -63,7 +63,7 @@ MIRRORED = {
 }
 # The contour's fans: centre in the rest pose, angles around the face (0 = the person's right, 90 = down) and away from the front.
 FAN_CENTRE = np.array([0.0, 7.03, 0.70])
-FAN_START = -23.0
+FAN_START = -20.0
 NUM_FANS = 65
 FAN_FRONT, FAN_BACK, FAN_STEP = 66.0, -50.0, 2.0
 FAN_INNER = 0.35  # dm; nearer surfaces are inside the mouth
@@ -212,8 +212,7 @@ def contour(landmarks: LandmarkMap, projected: np.ndarray, roll: np.ndarray) -> 
     """The visible contour of the face: points 0..16 in the picture, y up, and their depth (17, 3).
 
     projected: (F * C, 3) candidates in the picture and their depth. roll: (2, 2) rotation of the face in the picture's plane.
-    The best candidate of a fan is refined between its neighbours, so that the contour moves smoothly when the head turns. 300-W spreads
-    the points evenly over each half of the contour, from ear to chin.
+    The best candidate of a fan is refined between its neighbours, so that the contour moves smoothly when the head turns.
     """
     num_fans, num_candidates = len(landmarks.lengths), len(projected) // len(landmarks.lengths)
     candidates = projected.reshape(num_fans, num_candidates, 3)
@@ -230,8 +229,16 @@ def contour(landmarks: LandmarkMap, projected: np.ndarray, roll: np.ndarray) -> 
     other = np.clip(best + np.where(shift < 0, -1, 1), 0, num_candidates - 1)
     part = np.abs(shift)[:, None]
     chosen = (1 - part) * candidates[fans, best] + part * candidates[fans, other]
-    middle, half = num_fans // 2, CONTOUR_POINTS // 2
-    right, left = _spread(chosen[: middle + 1], half + 1), _spread(chosen[middle:], half + 1)
+    return spread_contour(chosen)
+
+
+def spread_contour(line: np.ndarray) -> np.ndarray:
+    """Points 0..16 (17, 3) on a polyline (N, 3) from ear over chin to ear, N odd with the chin in the middle.
+
+    300-W spreads them evenly over each half, measured in the picture's plane.
+    """
+    middle, half = len(line) // 2, CONTOUR_POINTS // 2
+    right, left = _spread(line[: middle + 1], half + 1), _spread(line[middle:], half + 1)
     return np.concatenate([right, left[1:]])
 
 

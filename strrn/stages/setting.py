@@ -7,6 +7,7 @@ from strrn.data.datasets import Track, load_track
 from strrn.data.motion import MotionParameters
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS
+from strrn.training.flicker import FlickerParameters
 from strrn.training.pretrain import Setting
 from strrn.training.reference import load_reference
 
@@ -18,6 +19,7 @@ def load_setting() -> Setting:
         reference=load_reference(CROPS / "reference.json", scheme),
         augmentation=load_section("augmentation", AugmentationParameters),
         motion=load_section("motion", MotionParameters),
+        flicker=load_section("flicker", FlickerParameters),
         seed=load_value("train_seed", int),
     )
 

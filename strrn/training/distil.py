@@ -129,11 +129,10 @@ def distil(
             dataset = PairDataset(tracks, points, pairs, model.stride)
             loaders["pair"] = Batches(dataset, parameters.pair_batch_size, setting.seed + 2, loop.workers, loop.num_batches)
 
-    distance = setting.reference.distance
     if is_tracker:
-        step = ensemble_step(setting.motion, distance, parameters.lambda_det, parameters.unlabelled_weight, parameters.through_forward)
+        step = ensemble_step(setting.synthetic_videos(), parameters.lambda_det, parameters.unlabelled_weight, parameters.through_forward)
     else:
-        step = detector_step(Normaliser(setting.scheme), distance)
+        step = detector_step(Normaliser(setting.scheme), setting.reference.distance)
     history = train(
         model,
         lambda epoch: concatenated(loaders, epoch),

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import torch
@@ -17,16 +18,24 @@ from strrn.core.files import write_text
 log = logging.getLogger(__name__)
 
 
+class Schedule(Enum):
+    """plateau: the learning rate is divided by `drop` when the validation error has not fallen by a share `tolerance` for `patience` epochs;
+    after `num_drops` such drops training ends, or at `max_epochs`. cosine: it falls towards zero over `max_epochs`, all of which are run."""
+
+    plateau = "plateau"
+    cosine = "cosine"
+
+
 @dataclass(frozen=True)
 class LoopParameters:
-    """batch_size; num_batches: of an epoch (0: every sample once); learning_rate of Adam, divided by `drop` when the validation error has
-    not fallen by a share `tolerance` for `patience` epochs; after `num_drops` such drops training ends (or at `max_epochs`); weights of the
-    best epoch are kept. average: decay per step of the exponential average of the weights that is validated and kept (0: off). workers:
-    threads that make samples; threads: of torch."""
+    """batch_size; num_batches: of an epoch (0: every sample once); learning_rate of Adam at its highest; schedule: see Schedule. The weights
+    of the best epoch are kept. average: decay per step of the exponential average of the weights that is validated and kept (0: off).
+    workers: threads that make samples; threads: of torch."""
 
     batch_size: int
     num_batches: int
     learning_rate: float
+    schedule: Schedule
     weight_decay: float
     max_epochs: int
     patience: int
@@ -89,6 +98,11 @@ def train(
         sums: dict[str, float] = {}
         count = samples = 0
         started = time.monotonic()
+        rate = parameters.learning_rate / parameters.drop**drops
+        if parameters.schedule is Schedule.cosine:
+            rate *= (1 + math.cos(math.pi * epoch / parameters.max_epochs)) / 2
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         for batch in epoch_batches(epoch):
             terms = step(model, batch)
             loss = sum(terms.values())
@@ -111,20 +125,18 @@ def train(
         candidate.eval()
         with torch.no_grad():
             error = validate(candidate)
-        rate = samples / (time.monotonic() - started)
+        speed = samples / (time.monotonic() - started)
         history.rows += [(epoch, name, value / count) for name, value in sums.items()]
-        history.rows += [(epoch, "validation_error", error), (epoch, "learning_rate", optimiser.param_groups[0]["lr"])]
+        history.rows += [(epoch, "validation_error", error), (epoch, "learning_rate", rate)]
         terms_text = ", ".join(f"{name} {value / count:.4f}" for name, value in sums.items())
-        log.info("%s: epoch %d, validation error %.4f, %s (%.0f samples/s)", what, epoch, error, terms_text, rate)
+        log.info("%s: epoch %d, validation error %.4f, %s (%.0f samples/s)", what, epoch, error, terms_text, speed)
         waited = 0 if error < best * (1 - parameters.tolerance) else waited + 1
         if error < best:
             best, best_state = error, {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
-        if waited >= parameters.patience:
+        if parameters.schedule is Schedule.plateau and waited >= parameters.patience:
             if drops == parameters.num_drops:
                 break
             drops, waited = drops + 1, 0
-            for group in optimiser.param_groups:
-                group["lr"] /= parameters.drop
     if best_state is None:
         raise FloatingPointError(f"{what}: the validation error was never finite")
     model.load_state_dict(best_state)

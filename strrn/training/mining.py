@@ -17,6 +17,7 @@ from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
 from strrn.data.datasets import Track, to_float
 from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
+from strrn.models.patches import reduce
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -61,7 +62,7 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track) -> TrackPat
             images = torch.from_numpy(np.stack([decode_image(content) for content in track.images[start : start + BATCH]]))
             images = to_float(images)
             detected.append(detector(images)[0].numpy())
-            reduced.append(tracker.reduce(images))
+            reduced.append(reduce(images, tracker.stride))
         detections, pixels = np.concatenate(detected), torch.cat(reduced)
 
         def to_next(points: np.ndarray) -> np.ndarray:
@@ -137,8 +138,11 @@ def mine(
     detected = np.concatenate([p.detected[1:] for p in paths])
     track_ids = np.concatenate([np.full(len(track) - 1, track.track_id, object) for track in usable])
     frames = np.concatenate([track.frames[1:] for track in usable])
-    rows = [(i, "detector", tracked[i]) for i in np.flatnonzero(chosen.teaches_detector)]
-    rows += [(i, "tracker", detected[i]) for i in np.flatnonzero(chosen.teaches_tracker)]
+    for_detector, for_tracker = tracked, detected
+    if parameters.selection is Selection.consensus:
+        for_detector = for_tracker = (tracked + detected) / 2
+    rows = [(i, "detector", for_detector[i]) for i in np.flatnonzero(chosen.teaches_detector)]
+    rows += [(i, "tracker", for_tracker[i]) for i in np.flatnonzero(chosen.teaches_tracker)]
     rows.sort(key=lambda row: (row[0], row[1]))
     index = np.array([row[0] for row in rows], int)
     count = scheme.num_landmarks

@@ -13,9 +13,10 @@ from strrn.data.datasets import Batches, StillDataset, load_still_crops
 from strrn.data.motion import MotionParameters, SyntheticMotion
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
+from strrn.training.flicker import FlickerParameters
 from strrn.training.loop import LoopParameters, train
 from strrn.training.reference import Reference
-from strrn.training.tracker import supervised_step, tracker_error
+from strrn.training.tracker import SyntheticVideos, supervised_step, tracker_error
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,15 @@ class Setting:
     reference: Reference
     augmentation: AugmentationParameters
     motion: MotionParameters
+    flicker: FlickerParameters
     seed: int
 
     def synthetic_motion(self, is_tracker: bool) -> SyntheticMotion | None:
         """What StillDataset adds for the tracker; nothing for a detector."""
         return SyntheticMotion(self.scheme, self.reference.shape, self.reference.size, self.motion) if is_tracker else None
+
+    def synthetic_videos(self) -> SyntheticVideos:
+        return SyntheticVideos(self.motion, self.flicker, self.reference.distance)
 
     def header(self, architecture: str, parameters: dict, round_name: str, data_hashes: dict[str, str]) -> dict:
         return {
@@ -74,7 +79,7 @@ def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, 
         return loader
 
     if is_tracker:
-        step = supervised_step(setting.motion, setting.reference.distance)
+        step = supervised_step(setting.synthetic_videos())
     else:
         step = detector_step(Normaliser(setting.scheme), setting.reference.distance)
     history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
@@ -87,4 +92,4 @@ def validation(setting: Setting, crops: Path, is_tracker: bool, stride: int) -> 
     held_out = load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks)
     loader = validation_loader(held_out, setting.scheme, 0, setting.augmentation, setting.synthetic_motion(is_tracker), stride)
     normalise = Normaliser(setting.scheme)
-    return tracker_error(loader, normalise) if is_tracker else detector_error(loader, normalise)
+    return tracker_error(loader, normalise, setting.flicker) if is_tracker else detector_error(loader, normalise)

@@ -10,6 +10,7 @@ from strrn.data.datasets import to_float
 from strrn.data.motion import MotionParameters
 from strrn.methods.losses import cycle_errors, masked_mean, point_errors
 from strrn.training.detector import Normaliser
+from strrn.training.flicker import FlickerParameters, flicker
 
 
 class SyntheticVideos:
@@ -22,8 +23,8 @@ class SyntheticVideos:
     that follow.
     """
 
-    def __init__(self, motion: MotionParameters, reference_distance: float) -> None:
-        self.motion, self.reference_distance = motion, reference_distance
+    def __init__(self, motion: MotionParameters, changes: FlickerParameters, reference_distance: float) -> None:
+        self.motion, self.changes, self.reference_distance = motion, changes, reference_distance
         self.groups: deque[dict[str, Tensor]] = deque()
 
     def loss(self, model: nn.Module, fresh: dict[str, Tensor]) -> Tensor:
@@ -33,10 +34,8 @@ class SyntheticVideos:
         if len(self.groups) == self.motion.interleaved:
             left = self.groups.popleft()
             batch = {name: torch.cat([batch[name], left[name]]) for name in batch}
-        reduced, target = to_float(batch["images"]), batch["points"]
-        # One field of noise for the batch: a view meets another one in its next frame, and drawing one for each would take longer.
-        flicker = self.motion.flicker * torch.rand(len(reduced), 1, 1, 1) * torch.randn_like(reduced[:1])
-        ends = model.passes(reduced.add_(flicker), batch["start"])
+        target = batch["points"]
+        ends = model.passes(flicker(to_float(batch["images"]), self.changes), batch["start"])
         self._keep(batch, ends[-1].detach())
         distance = torch.full((len(target),), self.reference_distance)
         return sum(masked_mean(point_errors(points, target, distance), batch["valid"]) for points in ends) / len(ends)
@@ -75,9 +74,7 @@ def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance:
     return l_tck, l_det
 
 
-def supervised_step(motion: MotionParameters, reference_distance: float) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
-    videos = SyntheticVideos(motion, reference_distance)
-
+def supervised_step(videos: SyntheticVideos) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"points": videos.loss(model, batch)}
 
@@ -85,19 +82,18 @@ def supervised_step(motion: MotionParameters, reference_distance: float) -> Call
 
 
 def ensemble_step(
-    motion: MotionParameters, reference_distance: float, lambda_det: float, unlabelled_weight: float, through_forward: bool
+    videos: SyntheticVideos, lambda_det: float, unlabelled_weight: float, through_forward: bool
 ) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
     """Supervised loss on labelled and pseudo-labelled crops plus `unlabelled_weight` times eq. 6, L_tck + lambda L_det, on pairs.
 
     Keys of the pairs' tensors start with `pair_`.
     """
-    videos = SyntheticVideos(motion, reference_distance)
 
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         terms = {"points": videos.loss(model, batch)}
         pairs = {name.removeprefix("pair_"): value for name, value in batch.items() if name.startswith("pair_")}
         if pairs and unlabelled_weight > 0:
-            l_tck, l_det = cycle_losses(model, pairs, reference_distance, through_forward)
+            l_tck, l_det = cycle_losses(model, pairs, videos.reference_distance, through_forward)
             terms["l_tck"] = unlabelled_weight * l_tck
             terms["l_det"] = unlabelled_weight * lambda_det * l_det
         return terms
@@ -105,17 +101,17 @@ def ensemble_step(
     return step
 
 
-def tracker_error(loader: Iterable[dict[str, Tensor]], normalise: Normaliser) -> Callable[[nn.Module], float]:
+def tracker_error(loader: Iterable[dict[str, Tensor]], normalise: Normaliser, changes: FlickerParameters) -> Callable[[nn.Module], float]:
     """Validation error: mean distance / d in the last frame of fixed synthetic videos."""
     cached = list(loader)
 
     def error(model: nn.Module) -> float:
         total = count = 0.0
+        generator = torch.Generator().manual_seed(0)
         for batch in cached:
-            reduced = to_float(batch["images"])
-            points = model.step(reduced, batch["start"])
-            for move in batch["moves"].unbind(1):
-                points = model.step(reduced, points + move)
+            points = batch["start"]
+            for move in [0, *batch["moves"].unbind(1)]:
+                points = model.step(flicker(to_float(batch["images"]), changes, generator), points + move)
             errors = point_errors(points, batch["points"], normalise(batch["points"]))
             total += float((errors * batch["valid"]).sum())
             count += float(batch["valid"].sum())

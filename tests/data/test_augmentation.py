@@ -105,3 +105,13 @@ def test_without_strength_nothing_changes():
 def test_values_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must .*found {value}"):
         parameters(**{name: value})
+
+
+def test_motion_blur_moves_nothing():
+    point = np.array([[80.0, 80.0]])
+    image = dots(point)[40:120, 40:120]
+    middles = []
+    for seed in range(60):
+        blurred = photometric(image.copy(), parameters(motion=9, probability=1.0), np.random.default_rng(seed), 2)
+        middles.append(centroid(blurred, point[0] - 40, radius=12))
+    assert np.mean(middles, 0) == pytest.approx([40, 40], abs=0.08)

@@ -6,7 +6,7 @@ from strrn.data.motion import MotionParameters, SyntheticMotion, synthetic_motio
 from tests.models.small import reference_shape
 
 SCHEME = load_scheme("ibug68")
-STILL = {"shift": 0.0, "turn": 0.0, "zoom": 0.0, "deform": 0.0, "noise": 0.0, "slowest": 1.0, "length": 4, "interleaved": 1, "flicker": 0.0}
+STILL = {"shift": 0.0, "turn": 0.0, "zoom": 0.0, "deform": 0.0, "noise": 0.0, "slowest": 1.0, "length": 4, "interleaved": 1}
 
 
 def moved(seed: int = 0, **changes: float) -> np.ndarray:

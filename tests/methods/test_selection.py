@@ -54,6 +54,11 @@ def test_the_literal_reading_teaches_the_detector_with_every_kept_frame():
     assert chosen.teaches_tracker.tolist() == [False, True, False]
 
 
+def test_the_consensus_of_every_kept_frame_teaches_both():
+    chosen = choose(losses([0.10, 0.05, 0.30], [0.05, 0.10, 0.10]), selection=Selection.consensus)
+    assert chosen.teaches_detector.tolist() == chosen.teaches_tracker.tolist() == [True, True, False]
+
+
 def test_a_perfect_cycle_keeps_all_frames():
     chosen = choose(losses([0.0] * 5, [0.0] * 5))
     assert chosen.kept.all()

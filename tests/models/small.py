@@ -6,17 +6,16 @@ from strrn.core.landmarks import load_scheme, scheme_to_dict
 from strrn.models import checkpoint
 
 SIZE = 64
-PATCH = {"patch_samples": 8, "patch_block": 4, "patch_channels": [4, 4], "patch_feature_size": 4}
+PATCHES = {"sizes": [16, 8], "samples": 8, "block": 4, "channels": [4, 4], "feature_size": 4}
 PARAMETERS = {
-    "mdm": {"hidden_size": 16, "patch_sizes": [16, 8], **PATCH},
+    "mdm": {"hidden_size": 16, "patches": PATCHES},
     "hgn": {"input_size": 32, "num_stacks": 2, "channels": 8, "depth": 2, "sigma": 1.5},
     "strrn": {
         "hidden_size": 16,
         "geometry": "signed_log",
         "geometry_feature_size": 4,
         "shape_prior": True,
-        "patch_sizes": [16, 8],
-        **PATCH,
+        "patches": PATCHES,
     },
 }
 

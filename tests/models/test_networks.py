@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from strrn.models.patches import reduce
 from tests.models.small import SIZE, build, reference_shape
 
 DETECTORS = ["mdm", "hgn"]
@@ -35,7 +36,7 @@ def test_every_parameter_gets_a_gradient(name):
     if name == "strrn":
         model(images(4), starts(4)).square().sum().backward()
     else:
-        detection = model.detect(model.reduce(images(4)))
+        detection = model.detect(reduce(images(4), model.stride))
         terms = [p.square().sum() for p in detection.steps] + [h.square().sum() for h in detection.heatmaps]
         (sum(terms) + detection.log_scale.square().sum()).backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
@@ -68,7 +69,7 @@ def test_overfits_one_batch(name):
 
     def loss() -> torch.Tensor:
         if name == "hgn":
-            detection = model.detect(model.reduce(images(4)))
+            detection = model.detect(reduce(images(4), model.stride))
             return sum((h - model.codec.encode(target)).square().mean() for h in detection.heatmaps)
         return (call(name, model, 4) - target).square().mean()
 

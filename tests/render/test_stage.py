@@ -82,6 +82,9 @@ def test_scan_points_are_the_projection_of_the_file(tmp_path):
     front = Pose(0.0, 0.0, 0.0, (150.0, 150.0), 100.0, FAR)
     points = scan_points(scan, front)[:, :2]
     assert points[45] - points[36] == pytest.approx([truth[45, 0] - truth[36, 0], 0], abs=1e-3)
+    steps = np.linalg.norm(np.diff(points[:17], axis=0), axis=1)
+    assert steps == pytest.approx(np.full(16, steps.mean()), rel=0.02)  # the file.s are 14 to 20 apart
+    assert np.linalg.norm(np.diff(truth[:17, :2], axis=0), axis=1).min() < 0.85 * steps.mean()
     head = view_scan(scan, front, NOON, 300, 300, 1.0)
     assert head.visible[17:].all()
     turned = view_scan(scan, Pose(0.9, 0.0, 0.0, (150.0, 150.0), 100.0, FAR), NOON, 300, 300, 1.0)

@@ -11,7 +11,8 @@ from strrn.core.tables import still_crops_schema, write_table
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import Track
 from strrn.data.motion import MotionParameters
-from strrn.training.loop import LoopParameters
+from strrn.training.flicker import FlickerParameters
+from strrn.training.loop import LoopParameters, Schedule
 from strrn.training.pretrain import Setting
 from strrn.training.reference import Reference
 from tests.models.small import SIZE, reference_shape
@@ -32,9 +33,8 @@ def setting(seed: int = 0) -> Setting:
         scheme=SCHEME,
         reference=Reference(SIZE, shape, np.zeros((5, 2), np.float32), float(SCHEME.distance(shape))),
         augmentation=AugmentationParameters(2.0, 0.02, 0.01, True, 0.1, 0.1, 1.0, 3, 2.0, 0.8, 0.1),
-        motion=MotionParameters(
-            shift=0.05, turn=3.0, zoom=0.03, deform=0.02, noise=0.01, slowest=0.1, length=3, interleaved=2, flicker=0.02
-        ),
+        motion=MotionParameters(shift=0.05, turn=3.0, zoom=0.03, deform=0.02, noise=0.01, slowest=0.1, length=3, interleaved=2),
+        flicker=FlickerParameters(0.05, 0.02, 0.2, 2, 0.2, 0.3),
         seed=seed,
     )
 
@@ -44,6 +44,7 @@ def loop(**changes: object) -> LoopParameters:
         "batch_size": 4,
         "num_batches": 0,
         "learning_rate": 1e-3,
+        "schedule": Schedule.plateau,
         "weight_decay": 0.01,
         "max_epochs": 2,
         "patience": 2,

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from strrn.training.loop import train
+from strrn.training.loop import Schedule, train
 from tests.training.material import loop
 
 
@@ -29,6 +29,13 @@ def test_ends_when_the_error_stops_falling_after_the_drops():
     assert len(seen) == 6
     rates = [value for _, name, value in history.rows if name == "learning_rate"]
     assert rates == pytest.approx([1e-3] * 4 + [1e-3 / 3] * 2)
+    assert float(model.weight.detach()) == seen[1]
+
+
+def test_the_cosine_runs_every_epoch_and_ends_near_zero():
+    history, model, seen = run([1.0, 0.9, 0.95, 0.95], max_epochs=4, schedule=Schedule.cosine, patience=1)
+    rates = [value for _, name, value in history.rows if name == "learning_rate"]
+    assert rates == pytest.approx([1e-3, 1e-3 * (2 + 2**0.5) / 4, 5e-4, 1e-3 * (2 - 2**0.5) / 4])
     assert float(model.weight.detach()) == seen[1]
 
 

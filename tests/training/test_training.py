@@ -32,12 +32,11 @@ EVERYTHING = MineParameters(
 class Constant(torch.nn.Module):
     """A tracker that always answers the same shape, or moves its start by an offset."""
 
+    stride = 1
+
     def __init__(self, offset: float) -> None:
         super().__init__()
         self.offset = offset
-
-    def reduce(self, images):
-        return images
 
     def step(self, reduced, starts, through=False):
         return starts + self.offset
@@ -113,6 +112,16 @@ def test_mining_writes_labels_detections_and_a_summary(tmp_path):
     assert crops.images[0] == tracks[0].images[1]
 
 
+def test_a_consensus_label_lies_between_detection_and_track(tmp_path):
+    both = replace(EVERYTHING, selection=Selection.consensus)
+    still = [track(3)]
+    still[0].transforms[:] = [still[0].transforms[0]] * 3
+    mine(Fixed(), Constant(0.5), still, SCHEME, both, round_name="r1", hashes=("d", "t"), out=tmp_path)
+    labels = read_table(tmp_path / "labels.parquet", pseudo_labels_schema(68))
+    assert list(labels["teaches"]) == ["detector", "tracker"] * 2
+    np.testing.assert_allclose(labels["points_crop"], np.broadcast_to(reference_shape() + 0.25, (4, 68, 2)), atol=1e-4)
+
+
 def test_an_empty_round_is_an_error_that_shows_the_losses(tmp_path):
     strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, 1)
     with pytest.raises(ValueError, match=r"round r1: threshold 1e-06 keeps none of 5 frames. Distribution .*Raise rounds.r1.threshold"):
@@ -145,9 +154,6 @@ def test_the_forward_step_learns_from_the_cycle_only_where_it_is_asked_to():
         def __init__(self):
             super().__init__()
             self.offset = torch.nn.Parameter(torch.tensor(1.0))
-
-        def reduce(self, images):
-            return images
 
         def step(self, reduced, starts, through=False):
             return starts + self.offset
@@ -183,7 +189,7 @@ def test_an_unlabelled_point_does_not_reach_the_labelled_loss():
     batch = fresh_views(2, 3)
     batch["points"][:, 7] = float("nan")
     batch["valid"] = torch.isfinite(batch["points"]).all(-1)
-    assert torch.isfinite(SyntheticVideos(setting().motion, 20.0).loss(build("strrn").eval(), batch))
+    assert torch.isfinite(setting().synthetic_videos().loss(build("strrn").eval(), batch))
 
 
 class Recorder(Constant):
@@ -200,7 +206,7 @@ class Recorder(Constant):
 
 def test_a_synthetic_video_goes_on_from_the_trackers_own_answer():
     # Videos of 3 frames, one group, the tracker adds 0.5 and the moves are 1 and 2.
-    videos, model = SyntheticVideos(replace(setting().motion, interleaved=1), 20.0), Recorder(0.5)
+    videos, model = SyntheticVideos(replace(setting().motion, interleaved=1), setting().flicker, 20.0), Recorder(0.5)
     for _ in range(4):
         videos.loss(model, fresh_views(2, 3))
     reference = torch.from_numpy(reference_shape())
@@ -211,7 +217,7 @@ def test_a_synthetic_video_goes_on_from_the_trackers_own_answer():
 
 
 def test_groups_of_videos_take_turns():
-    videos, model = SyntheticVideos(setting().motion, 20.0), Recorder(0.0)  # two groups, videos of 3 frames
+    videos, model = setting().synthetic_videos(), Recorder(0.0)  # two groups, videos of 3 frames
     for _ in range(5):
         videos.loss(model, fresh_views(1, 3))
     assert [len(starts) for starts in model.starts] == [1, 1, 2, 2, 3]
@@ -221,7 +227,7 @@ def test_the_trackers_validation_error_is_that_of_the_last_frame():
     # Moves of 1 and 2 px: a tracker that takes back 1 px a step ends at -1 + 1 - 1 + 2 - 1 = 0, one that stays ends at 3.
     batch, distance = fresh_views(2, 3), float(SCHEME.distance(reference_shape()))
     for offset, expected in ((-1.0, 0.0), (0.0, 3.0)):
-        error = tracker_error([batch], Normaliser(SCHEME))(Constant(offset))
+        error = tracker_error([batch], Normaliser(SCHEME), setting().flicker)(Constant(offset))
         assert error == pytest.approx(expected * 2**0.5 / distance, abs=1e-3)
 
 
