@@ -60,21 +60,25 @@ def table(runs: list[dict], title: str, command: str) -> str:
                 cells = []
                 for column, (_, factor) in COLUMNS.items():
                     values = [run[round_name][system][dataset][column] * factor for run in runs]
-                    cells.append(f"{mean(values):.2f} ± {stdev(values) if len(values) > 1 else 0:.2f}")
+                    cells.append(_with_spread(values))
                 lines.append(f"| {round_name} | {system} | " + " | ".join(cells) + " |")
         lines += [""]
         last = list(runs[0])[-1]
         for column in ("nme_inter_ocular", "residual_jitter"):
             before = [run["r0"]["detector"][dataset][column] for run in runs]
             after = [run[last]["tracker"][dataset][column] for run in runs]
-            verdict = "the runs overlap"
-            if max(after) < min(before):
-                verdict = "every run of the tracker is better than every run of the detector"
-            elif min(after) > max(before):
-                verdict = "every run of the tracker is worse than every run of the detector"
-            lines.append(f"- {column}: {last} tracker {mean(after) / mean(before) - 1:+.1%} against r0 detector; {verdict}.")
+            differences = [(b - a) * COLUMNS[column][1] for a, b in zip(before, after, strict=True)]
+            better = sum(difference < 0 for difference in differences)
+            lines.append(
+                f"- {column}: {last} tracker {mean(after) / mean(before) - 1:+.1%} against r0 detector; difference within a run "
+                f"{_with_spread(differences)}, better in {better} of {len(runs)} runs."
+            )
         lines += [""]
     return "\n".join(lines)
+
+
+def _with_spread(values: list[float]) -> str:
+    return f"{mean(values):.2f} ± {stdev(values) if len(values) > 1 else 0:.2f}"
 
 
 def main() -> None:

@@ -46,8 +46,20 @@ class CropTransform:
 
     def crop(self, frame: np.ndarray) -> np.ndarray:
         """The (size, size, 3) uint8 crop of a (H, W, 3) uint8 frame; pixels outside the frame are black."""
-        interpolation = cv2.INTER_AREA if self.scale < 0.5 else cv2.INTER_LINEAR
-        return cv2.warpAffine(frame, self.matrix, (self.size, self.size), flags=interpolation)
+        matrix, shrink = self.matrix, int(1 / self.scale)
+        if shrink >= 2:
+            # warpAffine looks at four pixels, whatever lies between them: a large face is averaged over blocks first.
+            corners = self.to_frame(np.array([[0, 0], [self.size, 0], [0, self.size], [self.size, self.size]]) - 0.5)
+            low = np.clip(np.floor(corners.min(0)).astype(int) - shrink, 0, None)
+            high = np.minimum(np.ceil(corners.max(0)).astype(int) + shrink, (frame.shape[1], frame.shape[0]))
+            width, height = np.maximum(high - low, 0) // shrink
+            if width == 0 or height == 0:
+                return np.zeros((self.size, self.size, 3), frame.dtype)
+            part = frame[low[1] : low[1] + height * shrink, low[0] : low[0] + width * shrink]
+            frame = cv2.resize(part, (int(width), int(height)), interpolation=cv2.INTER_AREA)
+            # Pixel u of the small picture is pixel low + shrink * (u + 0.5) - 0.5 of the frame.
+            matrix = np.column_stack([matrix[:, :2] * shrink, matrix[:, :2] @ (low + (shrink - 1) / 2) + matrix[:, 2]])
+        return cv2.warpAffine(frame, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
 
     def then(self, other: "CropTransform") -> "CropTransform":
         """This transform followed by `other` (crop -> another crop)."""

@@ -6,6 +6,13 @@ from enum import Enum
 from strrn.models.spatial import GeometryEncoding
 
 
+class Backbone(Enum):
+    """What detects: see MDM and HGN."""
+
+    mdm = "mdm"
+    hgn = "hgn"
+
+
 @dataclass
 class PatchParameters:
     """See PatchFeatures. sizes in crop pixels, one for every look."""

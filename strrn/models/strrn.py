@@ -64,6 +64,17 @@ class STRRN(nn.Module):
         )
         self.stride = self.spatial.patches.stride
 
+    def start_from(self, detector: nn.Module) -> None:
+        """Take over the patch encoder of a detector that has one (MDM), before training: half of the epochs are enough then.
+
+        Raises ValueError where the two encoders differ in size.
+        """
+        try:
+            self.spatial.patches.encoder.load_state_dict(detector.patches.encoder.state_dict())
+        except RuntimeError as error:
+            cure = "make strrn.patches and mdm.patches equal but for their sizes, or set pretrain.encoder to own"
+            raise ValueError(f"the detector's patch encoder does not fit the tracker: {cure}. {error}") from error
+
     def passes(self, reduced: Tensor, start_points: Tensor, through: bool = False) -> list[Tensor]:
         """The points (B, L, 2) after every pass on reduced images; the last is the answer.
 

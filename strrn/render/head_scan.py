@@ -22,6 +22,7 @@ from strrn.render.compiled import njit_inlining
 from strrn.render.landmarks import CONTOUR_POINTS, NUM_LANDMARKS, spread_contour, visibility
 from strrn.render.light import Lights, lit_share, shadow_map
 from strrn.render.noise import grain_bank, noise_bank
+from strrn.render.obj import read_obj
 from strrn.render.parameters import MotionParameters, RenderParameters
 from strrn.render.rasteriser import NOTHING, rasterise, vertex_normals
 from strrn.render.scene import HeadView
@@ -60,18 +61,7 @@ def load_scan(folder: Path) -> Scan:
         raise ValueError(f"{folder / 'james.jpg'} is not a picture: run the download stage again")
     height, width = photograph.shape[0] // TEXTURE_SHRINK, photograph.shape[1] // TEXTURE_SHRINK
     small = cv2.resize(photograph, (width, height), interpolation=cv2.INTER_AREA)[..., ::-1]
-    vertices, texture, triangles, corners = [], [], [], []
-    for line in (folder / "james.obj").read_text(encoding="utf-8").splitlines():
-        kind, _, rest = line.partition(" ")
-        match kind:
-            case "v":
-                vertices.append([float(value) for value in rest.split()[:3]])
-            case "vt":
-                texture.append([float(value) for value in rest.split()[:2]])
-            case "f":
-                found = [[int(value) - 1 for value in corner.split("/")[:2]] for corner in rest.split()]
-                triangles.append([corner[0] for corner in found])
-                corners.append([corner[1] for corner in found])
+    mesh = read_obj(folder / "james.obj")
     points = json.loads((folder / "james.ljson").read_text(encoding="utf-8"))["groups"]["LJSON"]["landmarks"]["points"]
     if len(points) != NUM_LANDMARKS:
         raise ValueError(f"{folder / 'james.ljson'} has {len(points)} points, expected {NUM_LANDMARKS}")
@@ -79,11 +69,11 @@ def load_scan(folder: Path) -> Scan:
     axes, origin = _upright(landmarks)
     landmarks = (landmarks - origin) @ axes.T
     landmarks[:CONTOUR_POINTS] = spread_contour(landmarks[:CONTOUR_POINTS])
-    uv = np.array(texture)[np.array(corners)]
+    uv = mesh.texture[mesh.texture_faces]
     pixels = np.stack([uv[..., 0] * width - 0.5, (1 - uv[..., 1]) * height - 0.5], -1)
     return Scan(
-        np.float32((np.array(vertices) / MILLIMETRES - origin) @ axes.T),
-        np.array(triangles, np.int32),
+        np.float32((mesh.vertices / MILLIMETRES - origin) @ axes.T),
+        mesh.faces,
         np.float32(pixels),
         np.ascontiguousarray((small / np.float32(255)) ** np.float32(2.2), np.float32),
         np.float32(landmarks),

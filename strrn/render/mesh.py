@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from strrn.render.obj import read_obj
+
 GROUPS = (
     "body",
     "helper-l-eye",
@@ -78,7 +80,8 @@ def load_mesh(root: Path) -> Mesh:
     Raises FileNotFoundError naming the first file that is not there.
     """
     root = Path(root)
-    vertices, quads, quad_textures, texture, groups = _read_base(_need(root / "mpfb2/3dobjs/base.obj"))
+    file = read_obj(_need(root / "mpfb2/3dobjs/base.obj"))
+    vertices, quads, groups = file.vertices, file.faces, file.groups
     centres = vertices[quads].mean(1)
     top = vertices[quads[groups == "body"].ravel(), 1].max()
     keep = np.isin(groups, GROUPS) & (centres[:, 1] > top - HEAD_BELOW_TOP) & (np.abs(centres[:, 0]) < HEAD_HALF_WIDTH)
@@ -94,7 +97,7 @@ def load_mesh(root: Path) -> Mesh:
     young = [rows[index[f"{race}-{sex}-young"]] for race in RACES for sex in SEXES]
     average = [rows[index[f"universal-{sex}-young-{BUILDS[0]}"]] for sex in SEXES]
     rest = base + (np.mean(young, 0) + np.mean(average, 0)).reshape(-1, 3)
-    masks = _sample_masks(root, quads[keep], texture[quad_textures[keep]], numbers, of_base, len(used))
+    masks = _sample_masks(root, quads[keep], file.texture[file.texture_faces[keep]], numbers, of_base, len(used))
     # Imported here: the rasteriser compiles, and only this one-off computation of the mesh needs it.
     from strrn.render.light import ambient_occlusion
 
@@ -117,26 +120,6 @@ def _need(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run the download stage (python -m strrn.stages.download)")
     return path
-
-
-def _read_base(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices, quads (vertex and texture indices), texture coordinates and the group name of every quad."""
-    vertices, texture, quads, quad_textures, groups, group = [], [], [], [], [], ""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        kind, _, rest = line.partition(" ")
-        match kind:
-            case "v":
-                vertices.append([float(value) for value in rest.split()[:3]])
-            case "vt":
-                texture.append([float(value) for value in rest.split()[:2]])
-            case "g":
-                group = rest.strip()
-            case "f":
-                corners = [corner.split("/") for corner in rest.split()]
-                quads.append([int(corner[0]) - 1 for corner in corners])
-                quad_textures.append([int(corner[1]) - 1 for corner in corners])
-                groups.append(group)
-    return np.array(vertices), np.array(quads), np.array(quad_textures), np.array(texture), np.array(groups)
 
 
 def _read_targets(root: Path, used: np.ndarray, num_base: int) -> tuple[list[str], list[np.ndarray]]:

@@ -1,4 +1,8 @@
-"""The detector and the tracker train side by side, a process each: on two cores faster than one after the other with two threads."""
+"""The detector and the tracker train side by side, a process each.
+
+On two cores that is faster than one after the other with two threads of torch: these wait for each other whenever the thread that makes the
+samples takes a core.
+"""
 
 import logging
 import multiprocessing

@@ -3,6 +3,7 @@
 Unknown keys, wrong types and values out of range end in a ValueError that names the section and the key.
 """
 
+from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,8 +57,13 @@ def _node(section: str, path: Path) -> DictConfig:
 
 
 def load_value(key: str, into: type[Section], path: Path = PARAMS_FILE) -> Section:
-    """A single value (`seed`, `backbone`). Raises ValueError where it is missing or of another type."""
+    """A single value (`seed`), or the member of an Enum with that value. Raises ValueError where it is missing or another is expected."""
     value = _node(key, path)
+    if issubclass(into, Enum):
+        known = [member.value for member in into]
+        if value not in known:
+            raise ValueError(f"{path}: {key} must be one of {known}, found {value!r}")
+        return into(value)
     if not isinstance(value, into):
         raise ValueError(f"{path}: {key} must be a {into.__name__}, found {value!r}")
     return value

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 import torch
@@ -17,6 +18,13 @@ from strrn.training.flicker import FlickerParameters
 from strrn.training.loop import LoopParameters, train
 from strrn.training.reference import Reference
 from strrn.training.tracker import SyntheticVideos, supervised_step, tracker_error
+
+
+class Encoder(Enum):
+    """Where the tracker's patch encoder starts. own: at random. detector: at the trained detector's, if that is an MDM."""
+
+    own = "own"
+    detector = "detector"
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,15 @@ def start_run(seed: int, threads: int) -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, out: Path) -> None:
-    """Train the network that the header describes on `crops`/stills_train.parquet and write it to `out`, with a log beside it."""
+def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, out: Path, encoder: Path | None = None) -> None:
+    """Train the network that the header describes on `crops`/stills_train.parquet and write it to `out`, with a log beside it.
+
+    encoder: a detector whose patch encoder the tracker starts from.
+    """
     start_run(setting.seed, loop.threads)
     model = checkpoint.build(header)
+    if encoder is not None:
+        model.start_from(checkpoint.load(encoder)[0])
     what = f"pretrain {header['architecture']}"
     is_tracker = header["architecture"] == "strrn"
     count = setting.scheme.num_landmarks

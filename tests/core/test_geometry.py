@@ -95,6 +95,30 @@ def test_outside_of_the_frame_is_black() -> None:
     assert crop.astype(int).sum() == 50 * 60 * 3 * 200
 
 
+@pytest.mark.parametrize("scale", [0.22, 0.34, 0.5, 0.8, 1.5])
+def test_a_crop_shows_what_lies_at_its_points(scale: float) -> None:
+    y, x = np.mgrid[:480, :640]
+    ramp = np.stack([x * 0.3, y * 0.4, np.full_like(x, 50)], -1).astype(np.float32)
+    angle = 0.3
+    a, b = scale * np.cos(angle), scale * np.sin(angle)
+    transform = CropTransform(a, b, 32 - a * 300 + b * 220, 32 - b * 300 - a * 220, 64)  # frame (300, 220) -> crop (32, 32)
+    crop = transform.crop(ramp)
+    points = np.stack(np.meshgrid(np.arange(20, 45), np.arange(20, 45)), -1).reshape(-1, 2)
+    expected = transform.to_frame(points) * [0.3, 0.4]
+    np.testing.assert_allclose(crop[points[:, 1], points[:, 0], :2], expected, atol=0.1)  # warpAffine knows 32 places between pixels
+
+
+def test_a_large_face_is_averaged_and_not_picked_pixel_by_pixel() -> None:
+    random = np.random.default_rng(0)
+    frame = random.integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    crop = CropTransform(0.2, 0.05, -20.0, -30.0, 100).crop(frame)
+    assert crop[30:70, 30:70].std() < 0.35 * frame.std()
+
+
+def test_a_crop_beside_a_large_frame_is_black() -> None:
+    assert not CropTransform(0.2, 0.0, 500.0, 0.0, 64).crop(np.full((300, 300, 3), 255, np.uint8)).any()
+
+
 def test_mean_shape_is_centred_and_fills_the_crop() -> None:
     mean = mean_shape(np.stack([SHAPE, SHAPE * 2 + 5]), 315, 0.62)
     assert mean.dtype == np.float32

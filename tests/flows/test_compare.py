@@ -19,9 +19,9 @@ def test_table_shows_mean_spread_and_margin():
     # Mean of 6 and 8 is 7, sample standard deviation sqrt(2); 4 against 7 is -42.9 %.
     assert "| r0 | detector | 7.00 ± 1.41 |" in text
     assert "| r1 | tracker | 4.00 ± 1.41 |" in text
-    assert "r1 tracker -42.9% against r0 detector; every run of the tracker is better" in text
-    assert "the runs overlap" in table([run(0.06, 0.03), run(0.08, 0.07)], "seeds", "command")
-    assert "r1 tracker +50.0% against r0 detector; every run of the tracker is worse" in table([run(0.06, 0.09)], "seeds", "command")
+    assert "r1 tracker -42.9% against r0 detector; difference within a run -3.00 ± 0.00, better in 2 of 2 runs." in text
+    mixed = table([run(0.06, 0.03), run(0.08, 0.09)], "seeds", "command")
+    assert "r1 tracker -14.3% against r0 detector; difference within a run -1.00 ± 2.83, better in 1 of 2 runs." in mixed
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from strrn.models.patches import reduce
-from tests.models.small import SIZE, build, reference_shape
+from tests.models.small import PATCHES, SIZE, build, reference_shape
 
 DETECTORS = ["mdm", "hgn"]
 
@@ -80,3 +80,15 @@ def test_overfits_one_batch(name):
         value.backward()
         optimiser.step()
     assert float(value.detach()) < 0.5 * before
+
+
+def test_the_tracker_takes_over_the_encoder_of_an_mdm_of_the_same_size():
+    torch.manual_seed(1)
+    detector, tracker = build("mdm"), build("strrn")
+    torch.nn.init.normal_(detector.patches.encoder.weight)
+    tracker.start_from(detector)
+    for ours, theirs in zip(tracker.spatial.patches.encoder.parameters(), detector.patches.encoder.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+        assert ours is not theirs
+    with pytest.raises(ValueError, match=r"set pretrain\.encoder to own"):
+        build("strrn", patches={**PATCHES, "feature_size": 5}).start_from(detector)

@@ -6,23 +6,13 @@ import numpy as np
 import pytest
 
 from strrn.core.geometry import CropTransform, bounding_box, fit_similarity
-from strrn.core.landmarks import LandmarkScheme
 from strrn.runtime.loop import FACE_CHECK_SIZE, FaceState, FaceTracker, State
 from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_from_dict, parameters_to_dict
+from tests.runtime.tiny import SCHEME
 
 SIZE = 315
 # Five landmarks that are MTCNN's own: eyes, nose, corners of the mouth; d = 100 px in the crop.
 REFERENCE = np.array([[107, 120], [207, 120], [157, 170], [120, 220], [194, 220]], np.float32)
-SCHEME = LandmarkScheme(
-    name="five",
-    names=("left_eye", "right_eye", "nose", "left_mouth", "right_mouth"),
-    mirror=(1, 0, 2, 4, 3),
-    components={"face": (0, 1, 2, 3, 4)},
-    edges=((0, 1),),
-    root=2,
-    normalisers={"inter_pupil": ((0,), (1,))},
-    subsets={},
-)
 PARAMETERS = RuntimeParameters(
     mode=Mode.tracker,
     cycle_every=4,

@@ -85,3 +85,11 @@ def test_single_values(params: Path) -> None:
         load_value("seed", str, params)
     with pytest.raises(ValueError, match="section 'sead' is missing"):
         load_value("sead", int, params)
+
+
+def test_a_single_value_of_an_enum(params: Path) -> None:
+    params.write_text("colour: blue\n")
+    assert load_value("colour", Colour, params) is Colour.blue
+    params.write_text("colour: green\n")
+    with pytest.raises(ValueError, match=r"colour must be one of \['red', 'blue'\], found 'green'"):
+        load_value("colour", Colour, params)
