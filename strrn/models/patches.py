@@ -75,7 +75,8 @@ class PatchEncoder(nn.Module):
     Paper: "a few layers of convolutions, max pooling, ReLU and full connection"; MDM: conv - pool - conv - pool. Here: the first
     convolution's windows do not overlap (they are the sampler's blocks) and the second one sees the whole patch, so both are matrix
     products, which a CPU does several times faster than convolutions of small pictures. The last map has its own weights for every
-    landmark, because a corner of the mouth and a point of the jaw look for different things in the same few numbers.
+    landmark, because a corner of the mouth and a point of the jaw look for different things in the same few numbers. Features are
+    normalised patch by patch: statistics of a batch would differ between patch sizes, and between stills and pairs of video frames.
     patches (B, L, blocks, samples of a block) -> (B, L, feature_size).
     """
 
@@ -84,7 +85,7 @@ class PatchEncoder(nn.Module):
         first, second = channels
         self.first = nn.Linear(3 * sampler.block**2, first)
         self.second = nn.Linear(sampler.num_blocks * first, second)
-        self.norm = nn.BatchNorm1d(second)
+        self.norm = nn.LayerNorm(second)
         self.weight = nn.Parameter(torch.randn(sampler.num_landmarks, second, feature_size) / second**0.5)
         self.bias = nn.Parameter(torch.zeros(sampler.num_landmarks, 1, feature_size))
 

@@ -5,11 +5,15 @@ import sys
 from collections.abc import Callable
 
 LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
+# Libraries whose information, several hundred lines of it, tells the user nothing.
+VERBOSE_LIBRARIES = ("onnx_ir", "onnxscript", "torch.onnx")
 
 
 def set_up() -> None:
     """What a stage's process logs goes to stderr."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S", stream=sys.stderr)
+    for name in VERBOSE_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from strrn.stages.pair import side_by_side
+from strrn.stages.distil import side_by_side
 
 
 def meet(folder: Path, role: str) -> None:
