@@ -59,8 +59,9 @@ def table(runs: list[dict], title: str, command: str) -> str:
             for system in ("detector", "tracker"):
                 cells = []
                 for column, (_, factor) in COLUMNS.items():
-                    values = [run[round_name][system][dataset][column] * factor for run in runs]
-                    cells.append(_with_spread(values))
+                    values = [run[round_name][system][dataset][column] for run in runs]
+                    known = [value * factor for value in values if value is not None]
+                    cells.append(_with_spread(known) if known else "-")
                 lines.append(f"| {round_name} | {system} | " + " | ".join(cells) + " |")
         lines += [""]
         last = list(runs[0])[-1]

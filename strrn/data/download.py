@@ -123,7 +123,7 @@ def _wrong_checksum(package: Package, path: Path, found: str) -> str:
 def _download(package: Package, folder: Path) -> Path:
     match package.registry:
         case Registry.npm:
-            command = [*_npm(), "pack", f"{package.name}@{package.version}", "--ignore-scripts", "--silent"]
+            command = [*_npm(), "pack", f"{package.name}@{package.version}", "--ignore-scripts", "--loglevel=error"]
         case Registry.pip_wheel | Registry.pip_source:
             requirements = folder / "requirements.txt"
             requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8")
@@ -136,13 +136,13 @@ def _download(package: Package, folder: Path) -> Path:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise OSError(_no_download(package, f"no answer within {FETCH_SECONDS} s")) from error
+        raise OSError(_no_download(package, folder.parent, f"no answer within {FETCH_SECONDS} s")) from error
     if done.returncode != 0:
         output = done.stdout + done.stderr
         mismatch = re.search(r"Got\s+([0-9a-f]{64})", output)
         if mismatch:
             raise ValueError(_wrong_checksum(package, folder.parent / package.archive, mismatch[1]))
-        raise OSError(_no_download(package, f"exit status {done.returncode}:\n{output.strip()[-1500:]}"))
+        raise OSError(_no_download(package, folder.parent, f"exit status {done.returncode}:\n{output.strip()[-1500:]}"))
     path = folder / package.archive
     if not path.is_file():
         came = sorted(entry.name for entry in folder.iterdir() if entry.name != "requirements.txt")
@@ -150,11 +150,11 @@ def _download(package: Package, folder: Path) -> Path:
     return path
 
 
-def _no_download(package: Package, what: str) -> str:
+def _no_download(package: Package, cache: Path, what: str) -> str:
     tool = "npm pack" if package.registry is Registry.npm else "pip download"
     return (
         f"{package.name} {package.version}: `{tool}` brought nothing, {what}\nCheck the network and {tool.split()[0]}'s registry setting, "
-        f"then run the stage again (archives that are complete are kept), or put {package.archive} into the cache folder by hand"
+        f"then run the stage again (archives that are complete are kept), or put the file there by hand: {cache / package.archive}"
     )
 
 

@@ -116,7 +116,8 @@ class HGN(nn.Module):
         self.input_size = input_size
         # Halved by averaging first: a plain bilinear reduction by more than two skips pixels, and `antialias` does not export everywhere.
         self.stride = 2 if crop_size >= 2 * input_size else 1
-        self.codec = HeatmapCodec(crop_size, input_size // 2, sigma)
+        # What does not fill a block is cut off by `reduce`: the heatmaps cover the rest.
+        self.codec = HeatmapCodec(crop_size // self.stride * self.stride, input_size // 2, sigma)
         self.stem = nn.Sequential(
             nn.Conv2d(3, channels, 5, stride=2, padding=2, bias=False),
             nn.BatchNorm2d(channels),

@@ -66,10 +66,6 @@ class Mesh:
     target_names: np.ndarray
     targets: np.ndarray
 
-    @property
-    def num_vertices(self) -> int:
-        return len(self.base)
-
     def target_index(self) -> dict[str, int]:
         return {str(name): row for row, name in enumerate(self.target_names)}
 

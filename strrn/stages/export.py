@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from strrn.core.files import read_json_lines, write_json
+from strrn.core.files import atomic_folder, read_json_lines, write_json
 from strrn.core.images import decode_image
 from strrn.core.tables import read_table
 from strrn.data.datasets import load_track
@@ -32,7 +32,7 @@ PACKAGES = ("strrn", "torch", "onnx", "onnxruntime")
 @dataclass(frozen=True)
 class ExportParameters:
     """round: `last` or the name of a round. max_parity_px: largest difference of a coordinate between network and ONNX, in crop pixels,
-    over parity_frames crops. benchmark_frames: length of the timed clip."""
+    over parity_frames crops. benchmark_frames: of the timed clip, at most."""
 
     round: str
     max_parity_px: float
@@ -69,8 +69,7 @@ def sample_crops(count: int, size: int) -> np.ndarray:
 
 def training_licences() -> str:
     """Licences of all that the models learned from; they bind the weights."""
-    trained = {row["clip_id"] for row in read_json_lines(CROPS / "tracks.jsonl") if row["split"] == "train"}
-    licences = {row["licence"] for row in read_json_lines(CROPS / "tracks.jsonl") if row["clip_id"] in trained}
+    licences = {row["licence"] for row in read_json_lines(CROPS / "tracks.jsonl") if row["split"] == "train"}
     licences |= set(map(str, read_table(CROPS / "stills_train.parquet")["licence"]))
     return ", ".join(sorted(licences))
 
@@ -83,6 +82,31 @@ def benchmark_clip() -> Path:
     return RENDERED / records[0]["path"]
 
 
+def noisy_shapes(pair: ModelPair, crops: np.ndarray) -> np.ndarray:
+    """(N, L, 2) start shapes for the tracker: what the detector says, moved a little."""
+    shapes = np.stack([pair.detect(crop)[0] for crop in crops])
+    return shapes + np.random.default_rng(0).normal(0, START_NOISE, shapes.shape).astype(np.float32)
+
+
+def checked(
+    parameters: ExportParameters, folder: Path, networks: tuple[torch.nn.Module, torch.nn.Module], crops: np.ndarray
+) -> dict[str, float]:
+    """Largest difference in crop pixels of the ONNX files from (detector, tracker). Raises ValueError where it is too large."""
+    detector, tracker = networks
+    differences = {
+        "tracker": parity(tracker, open_model(folder / TRACKER_FILE)[0], crops, noisy_shapes(ModelPair(folder), crops)),
+        "detector": parity(detector, open_model(folder / DETECTOR_FILE)[0], crops, None),
+    }
+    for kind, difference in differences.items():
+        log.info("%s.onnx: at most %.5f px from the network over %d crops", kind, difference, len(crops))
+        if not difference <= parameters.max_parity_px:
+            raise ValueError(
+                f"the exported {kind} gives points {difference:.3f} px from the network's, export.max_parity_px allows "
+                f"{parameters.max_parity_px}; nothing was exported"
+            )
+    return differences
+
+
 def main() -> None:
     parameters = load_section("export", ExportParameters)
     runtime = load_section("runtime", RuntimeParameters)
@@ -90,34 +114,21 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector, header = checkpoint.load(MODELS / name / "detector.safetensors")
-    tracker, _ = checkpoint.load(MODELS / name / "tracker.safetensors")
-    metadata = {key: header[key] for key in ("scheme", "reference_shape", "face_template", "size", "round", "data_hashes")}
-    metadata |= {
+    tracker, tracker_header = checkpoint.load(MODELS / name / "tracker.safetensors")
+    metadata = {key: header[key] for key in ("scheme", "reference_shape", "face_template", "size", "round")} | {
         "runtime": parameters_to_dict(runtime),
         "versions": {package: version(package) for package in PACKAGES},
         "licence": training_licences(),
     }
-    export_detector(detector, EXPORTED / DETECTOR_FILE, metadata)
-    export_tracker(tracker, EXPORTED / TRACKER_FILE, metadata)
-
     crops = sample_crops(parameters.parity_frames, header["size"])
+    with atomic_folder(EXPORTED) as folder:
+        export_detector(detector, folder / DETECTOR_FILE, metadata | {"data_hashes": header["data_hashes"]})
+        export_tracker(tracker, folder / TRACKER_FILE, metadata | {"data_hashes": tracker_header["data_hashes"]})
+        differences = checked(parameters, folder, (detector, tracker), crops)
     pair = ModelPair(EXPORTED)
-    shapes = np.stack([pair.detect(crop)[0] for crop in crops])
-    starts = shapes + np.random.default_rng(0).normal(0, START_NOISE, shapes.shape).astype(np.float32)
-    differences = {
-        "tracker": parity(tracker, open_model(EXPORTED / TRACKER_FILE)[0], crops, starts),
-        "detector": parity(detector, open_model(EXPORTED / DETECTOR_FILE)[0], crops, None),
-    }
-    for kind, difference in differences.items():
-        log.info("%s.onnx of round %s: at most %.5f px from the network over %d crops", kind, name, difference, len(crops))
-        if not difference <= parameters.max_parity_px:
-            raise ValueError(
-                f"{EXPORTED / kind}.onnx gives points {difference:.3f} px from the network's, export.max_parity_px allows "
-                f"{parameters.max_parity_px}"
-            )
     speed, share = loop_frames_per_second(pair, benchmark_clip(), parameters.benchmark_frames)
     times = {
-        "tracker": step_milliseconds(pair.track, list(zip(crops, starts, strict=True))),
+        "tracker": step_milliseconds(pair.track, list(zip(crops, noisy_shapes(pair, crops), strict=True))),
         "detector": step_milliseconds(pair.detect, [(crop,) for crop in crops]),
     }
     report: dict[str, object] = {"round": name}

@@ -17,10 +17,10 @@ def set_up() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's main function. Bad input (ValueError, OSError) ends with its message and exit status 1."""
+    """Run a stage's main function. Bad input (ValueError, OSError) and a loss that is not finite end with a message and exit status 1."""
     set_up()
     try:
         main()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         logging.getLogger(__name__).debug("failed", exc_info=True)
         sys.exit(f"error: {error}")

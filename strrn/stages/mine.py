@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from strrn.models import checkpoint
 from strrn.stages import logs
-from strrn.stages.parameters import load_mapping, merge_section
+from strrn.stages.parameters import load_mapping, load_section, merge_section
 from strrn.stages.paths import MODELS, PSEUDO
 from strrn.stages.rounds import load_round
 from strrn.stages.setting import load_setting, unlabelled_tracks
@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--round", required=True)
     name = parser.parse_args().round
     start, overrides = load_round(name)
+    load_section("mine", MineParameters)  # what is wrong there is not the round's
     merged = OmegaConf.merge(load_mapping("mine"), overrides)
     parameters = merge_section(f"rounds.{name}", merged, MineParameters)
     setting = load_setting()

@@ -11,6 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 PARAMS_FILE = Path("params.yaml")
+# Sections that no dataclass stands for, "" is the file itself: what they may hold.
+KEYS = {
+    "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil rounds download render crop runtime "
+    "export evaluate report",
+    "pretrain": "encoder mdm hgn strrn",
+    "distil": "data detector tracker",
+}
 Section = TypeVar("Section")
 
 
@@ -50,6 +57,10 @@ def _node(section: str, path: Path) -> DictConfig:
     if not path.is_file():
         raise FileNotFoundError(f"{path.absolute()} not found: run the stages from the repository's root")
     params = OmegaConf.load(path)
+    for name, known in KEYS.items():
+        unknown = sorted(set((OmegaConf.select(params, name) or {}) if name else params) - set(known.split()))
+        if unknown:
+            raise ValueError(f"{path}{name and f', section {name!r}'}: unknown key {unknown[0]!r}, expected some of: {known}")
     node = OmegaConf.select(params, section)
     if node is None:
         raise ValueError(f"{path}: section {section!r} is missing; it has {sorted(params)}")

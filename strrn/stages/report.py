@@ -7,21 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from strrn.core.files import read_json, write_json, write_text
+from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.evaluation import curves, pictures, report
 from strrn.evaluation.clips import DATASETS_WITH_TRUTH, EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
 from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
+from strrn.methods.selection import Selection
 from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
 from strrn.stages.evaluate import load_clips
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
-from strrn.stages.paths import EXPORTED, MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
+from strrn.stages.paths import MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
 from strrn.stages.rounds import FIRST, round_names
 
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 8
+TEACHING = {
+    Selection.consensus: "The mean of detection and track then teaches both models.",
+    Selection.co_training: "The better of the two then teaches the other one's model.",
+    Selection.literal: "The track then teaches the detector, and the detection the tracker where it is the better one.",
+}
 log = logging.getLogger(__name__)
 
 
@@ -31,8 +37,9 @@ def main() -> None:
     scheme, rounds = load_scheme(load_value("scheme", str)), round_names()
     last = rounds[-1]
     clips = {clip.clip_id: clip for clip in load_clips(evaluate)}
-    metrics = collect({name: SCORES / f"{name}.json" for name in rounds})
-    write_json(REPORTS / "metrics.json", metrics)
+    shown = clips.get(parameters.overlay_clip)
+    if shown is None:
+        raise ValueError(f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}")
 
     frames = {name: read_frames_table(PREDICTIONS / name) for name in rounds}
     summaries = {name: read_json(PSEUDO / name / "summary.json") for name in rounds if name != FIRST}
@@ -43,15 +50,14 @@ def main() -> None:
         "training": curves.training_rows(training),
         "acceptance": curves.acceptance_rows(summaries),
     }
+    metrics = collect({name: SCORES / f"{name}.json" for name in rounds})
+    write_json(REPORTS / "metrics.json", metrics)
     for name, table in rows.items():
         curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
 
     before = read_predictions(PREDICTIONS / FIRST / "detector.parquet", scheme)
     after = read_predictions(PREDICTIONS / last / "tracker.parquet", scheme)
     overlay = REPORTS / "overlay.mp4"
-    shown = clips.get(parameters.overlay_clip)
-    if shown is None:
-        raise ValueError(f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}")
     systems = {f"{FIRST} detector": before[shown.clip_id].points_frame, f"{last} tracker": after[shown.clip_id].points_frame}
     count = pictures.write_overlay(
         overlay, shown.path, systems, scheme, fps=shown.fps, height=parameters.overlay_height, quality=parameters.overlay_quality
@@ -66,12 +72,14 @@ def main() -> None:
         load_value("seed", int),
     )
     by_round = metrics["rounds"]
+    summary = report.summary_rows(by_round)
     content = {
         "first_round": FIRST,
         "last_round": last,
         "headline": report.headline(by_round),
         "summary_headings": [heading for heading, *_ in report.SUMMARY_COLUMNS],
-        "summary": report.summary_rows(by_round),
+        "trackers": [row for row in summary if row is summary[0] or row["system"] == "tracker"],
+        "detectors": [row for row in summary if row["system"] == "detector"],
         "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),
         "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
@@ -79,6 +87,7 @@ def main() -> None:
         "error": report.inline(curves.error_chart(rows["error_over_time"])),
         "error_clip": parameters.error_clip,
         "acceptance": report.acceptance_table(summaries),
+        "teaching": TEACHING[load_value("mine.selection", Selection)],
         "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"]) if summaries else ""),
         "training": report.inline(curves.training_chart(rows["training"], rounds)),
         "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
@@ -87,8 +96,6 @@ def main() -> None:
         "parameters": PARAMS_FILE.read_text(encoding="utf-8"),
     }
     report.write_report(REPORTS / "report.html", content)
-    places = f"tracker  {EXPORTED / 'tracker.onnx'}\nreport   {REPORTS / 'report.html'}\noverlay  {overlay}\n"
-    write_text(REPORTS / "summary.txt", places)
     log.info("report of %d rounds: %s, %s", len(rounds), REPORTS / "report.html", overlay)
 
 

@@ -71,6 +71,11 @@ def kept_pairs(detections: Path, tracks: list[Track], num_landmarks: int) -> tup
     return points, np.array(pairs, int).reshape(-1, 2)
 
 
+def round_seed(seed: int, round_name: str) -> int:
+    """A seed of the round's own: with that of the run every round would draw the views again that r0 learned from first."""
+    return int(np.random.SeedSequence([seed, *round_name.encode()]).generate_state(1)[0])
+
+
 def concatenated(loaders: dict[str, Batches], epoch: int) -> Iterator[dict[str, Tensor]]:
     """Batches of several loaders side by side: those with equal keys are concatenated, a loader called `pair` keeps its own keys."""
     for loader in loaders.values():
@@ -99,7 +104,10 @@ def distil(
 
     Which of the two models it is, its header says. Raises ValueError where a tracker should learn from D_tck alone and that is empty.
     """
-    start_run(setting.seed, loop.threads)
+    if loop.num_batches == 0:
+        raise ValueError("params.yaml: num_batches of distil.detector and distil.tracker must be at least 1, found 0")
+    seed = round_seed(setting.seed, round_name)
+    start_run(seed, loop.threads)
     model, header = checkpoint.load(start)
     is_tracker = header["architecture"] == "strrn"
     role = "tracker" if is_tracker else "detector"
@@ -110,24 +118,26 @@ def distil(
     stills_only = len(pseudo_crops) == 0
     pseudo_only = is_tracker and parameters.tracker_data is TrackerData.d_tck
     if stills_only and pseudo_only:
-        raise ValueError(f"{labels} has nothing that teaches the tracker: set distil.tracker_data to d_tck_and_s, or raise the threshold")
+        raise ValueError(
+            f"{labels} has nothing that teaches the tracker: set distil.data.tracker_data to d_tck_and_s, or raise the threshold"
+        )
 
     share = 0.0 if stills_only else 1.0 if pseudo_only else parameters.pseudo_share
     pseudo_size = round(loop.batch_size * share)
     loaders: dict[str, Batches] = {}
     if pseudo_size < loop.batch_size:
         stills = load_still_crops(crops / "stills_train.parquet", count)
-        dataset = StillDataset(stills, setting.scheme, setting.seed, setting.augmentation, motion, model.stride)
-        loaders["stills"] = Batches(dataset, loop.batch_size - pseudo_size, setting.seed, loop.workers, loop.num_batches)
+        dataset = StillDataset(stills, setting.scheme, seed, setting.augmentation, motion, model.stride)
+        loaders["stills"] = Batches(dataset, loop.batch_size - pseudo_size, seed, loop.workers, loop.num_batches)
     if pseudo_size:
-        dataset = StillDataset(pseudo_crops, setting.scheme, setting.seed + 1, setting.augmentation, motion, model.stride)
+        dataset = StillDataset(pseudo_crops, setting.scheme, seed + 1, setting.augmentation, motion, model.stride)
         # A small set of pseudo-labels must not shrink the batch: `Batches` repeats its samples as other views.
-        loaders["pseudo"] = Batches(dataset, pseudo_size, setting.seed + 1, loop.workers, loop.num_batches)
+        loaders["pseudo"] = Batches(dataset, pseudo_size, seed + 1, loop.workers, loop.num_batches)
     if is_tracker and parameters.unlabelled_weight > 0:
         points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count)
         if len(pairs):
             dataset = PairDataset(tracks, points, pairs, model.stride)
-            loaders["pair"] = Batches(dataset, parameters.pair_batch_size, setting.seed + 2, loop.workers, loop.num_batches)
+            loaders["pair"] = Batches(dataset, parameters.pair_batch_size, seed + 2, loop.workers, loop.num_batches)
 
     if is_tracker:
         step = ensemble_step(setting.synthetic_videos(), parameters.lambda_det, parameters.unlabelled_weight, parameters.through_forward)

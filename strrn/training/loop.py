@@ -108,7 +108,7 @@ def train(
             loss = sum(terms.values())
             if not torch.isfinite(loss):
                 values = {name: value.item() for name, value in terms.items()}
-                raise FloatingPointError(f"{what}: loss is not finite in epoch {epoch}, step {count}: {values}")
+                raise FloatingPointError(f"{what}: loss is not finite in epoch {epoch}, step {count}: {values}. Lower the learning_rate")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -127,7 +127,7 @@ def mine(
     chosen.reasons[~consecutive] = "follows a gap in the track"
     summary = summarise(losses, chosen, usable, round_name)
     if not chosen.kept.any():
-        write_json(out / "summary.json", summary)
+        write_json(out / "summary.json", summary)  # says more than the message has room for
         quantiles = {name: summary["quantiles"][name] for name in ("l_det", "l_tck")}
         raise ValueError(
             f"round {round_name}: threshold {parameters.threshold} keeps none of {len(chosen.kept)} frames. "

@@ -63,9 +63,8 @@ def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance:
     before = batch["before"]
     distance = torch.full((len(before),), reference_distance)
     reduced_before, reduced = to_float(batch["images_before"]), to_float(batch["images"])
-    forward = model.step(reduced, batch["before_here"])
-    if not through_forward:
-        forward = forward.detach()
+    with torch.set_grad_enabled(through_forward):
+        forward = model.step(reduced, batch["before_here"])
     returned = model.step(reduced_before, to_other_crop(forward, batch["matrix"]), through_forward)
     back = model.step(reduced_before, to_other_crop(batch["after"], batch["matrix"]))
     everything = torch.ones(before.shape[:2], dtype=torch.bool)

@@ -112,7 +112,7 @@ def test_a_version_that_the_index_does_not_have(offline_pip, tmp_path):
 
 def test_npm_is_called_with_name_and_version(monkeypatch, tmp_path):
     def run(command, *, cwd, **options):
-        assert command[1:] == ["pack", "faces@1.0", "--ignore-scripts", "--silent"]
+        assert command[1:] == ["pack", "faces@1.0", "--ignore-scripts", "--loglevel=error"]
         (cwd / "faces-1.0.tgz").write_bytes(CONTENT)
         return subprocess.CompletedProcess(command, 0, "", "")
 

@@ -29,6 +29,7 @@ evaluate:
   real_clips:
     clips/shown.mp4: always
     clips/empty.mp4: never
+mine: {selection: consensus}
 report:
   overlay_clip: shown
   overlay_height: 96

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from strrn.stages import parameters
 from strrn.stages.parameters import load_section, load_value
 
 
@@ -38,7 +39,8 @@ deep:
 
 
 @pytest.fixture
-def params(tmp_path: Path) -> Path:
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(parameters, "KEYS", {"": "seed thing deep", "deep": "thing"})
     (tmp_path / "params.yaml").write_text(GOOD)
     return tmp_path / "params.yaml"
 
@@ -52,6 +54,8 @@ def test_section_becomes_its_dataclass(params: Path) -> None:
     ("old", "new", "named"),
     [
         ("count: 2", "cuont: 2", ["thing", "cuont"]),
+        ("seed: 3", "seed: 3\nsead: 4", ["unknown key", "sead", "seed"]),
+        ("deep:", "deep:\n  think: 1", ["deep", "unknown key", "think", "thing"]),
         ("count: 2, ", "", ["thing", "lacks", "count"]),
         ("{rate: 1}", "{}", ["thing", "lacks", "rate"]),
         ("{rate: 1}", "{rate: 1, slope: 2}", ["thing", "slope"]),
@@ -88,8 +92,8 @@ def test_single_values(params: Path) -> None:
 
 
 def test_a_single_value_of_an_enum(params: Path) -> None:
-    params.write_text("colour: blue\n")
-    assert load_value("colour", Colour, params) is Colour.blue
-    params.write_text("colour: green\n")
-    with pytest.raises(ValueError, match=r"colour must be one of \['red', 'blue'\], found 'green'"):
-        load_value("colour", Colour, params)
+    params.write_text("seed: blue\n")
+    assert load_value("seed", Colour, params) is Colour.blue
+    params.write_text("seed: green\n")
+    with pytest.raises(ValueError, match=r"seed must be one of \['red', 'blue'\], found 'green'"):
+        load_value("seed", Colour, params)

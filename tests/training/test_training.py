@@ -12,7 +12,7 @@ from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDatase
 from strrn.methods.selection import Gate, Selection, ThresholdKind
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser
-from strrn.training.distil import DistilParameters, TrackerData, distil, kept_pairs, pseudo_labelled_crops
+from strrn.training.distil import DistilParameters, TrackerData, distil, kept_pairs, pseudo_labelled_crops, round_seed
 from strrn.training.mining import MineParameters, mine, run_track
 from strrn.training.pretrain import pretrain
 from strrn.training.tracker import SyntheticVideos, cycle_losses, tracker_error
@@ -260,7 +260,7 @@ def test_d_tck_alone_and_empty_is_an_error(tmp_path):
     still[0].transforms[:] = [still[0].transforms[0]] * 4
     mine(Fixed(), Constant(0.0), still, SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
     parameters = DistilParameters(0.5, TrackerData.d_tck, 0.4, 0.5, False, 2)
-    with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.tracker_data"):
+    with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.data.tracker_data"):
         distil(
             setting(),
             tmp_path / "tracker.safetensors",
@@ -268,7 +268,12 @@ def test_d_tck_alone_and_empty_is_an_error(tmp_path):
             still,
             tmp_path / "pseudo",
             parameters,
-            loop(),
+            loop(num_batches=2),
             "r1",
             tmp_path / "out.safetensors",
         )
+
+
+def test_every_round_draws_views_of_its_own():
+    seeds = [round_seed(seed, name) for seed in (0, 1) for name in ("r1", "r2")]
+    assert len(set(seeds)) == 4 and seeds[0] == round_seed(0, "r1")
