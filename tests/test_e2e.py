@@ -144,6 +144,20 @@ def test_a_new_round_runs_only_itself_and_what_follows(project: Path) -> None:
     assert sorted(executed) == sorted(round_stages("r3") + LAST_STAGES)
 
 
+def test_an_experiment_changes_a_round_and_its_metrics_are_shown(project: Path) -> None:
+    changed = run(project, "dvc", "exp", "run", "--name", "half", "-S", "rounds.r2.threshold=0.5")
+    assert changed.returncode == 0, changed.stdout[-4000:]
+    executed = re.findall(r"^Running stage '(.+)':$", changed.stdout, re.MULTILINE)
+    assert sorted(executed) == sorted(round_stages("r2") + round_stages("r3") + LAST_STAGES)
+    shown = run(project, "dvc", "exp", "show", "--csv").stdout
+    metric = "rounds.r2.tracker.rendered_test.nme_inter_ocular"
+    assert f"reports/metrics.json:{metric}" in shown and "half" in shown
+    assert metric in run(project, "dvc", "metrics", "diff", "HEAD", "--all").stdout
+    plots = run(project, "dvc", "plots", "show", "--out", "plots")
+    assert plots.returncode == 0, plots.stdout
+    assert "ced" in (project / "plots/index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("key", "value", "stage", "named"),
     [
