@@ -61,7 +61,7 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A random view of image (S, S, 3) uint8 with points_crop (L, 2) and valid (L,); inputs stay unchanged.
 
-    The view is averaged over blocks of stride x stride pixels: (S // stride, S // stride, 3). Points stay in crop pixels.
+    The view is reduced by `stride`: (S // stride, S // stride, 3). Points stay in crop pixels.
     """
     size = image.shape[0]
     matrix = random_similarity(size, parameters, random)
@@ -72,8 +72,14 @@ def augment(
         order = list(scheme.mirror)
         points, valid = points[order], valid[order]
     points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    image = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
-    return photometric(reduce_image(image, stride), parameters, random, stride), points, valid.copy()
+    # Moved and halved in one: a bilinear sample in the middle of 2 x 2 pixels is their mean. What is left of the stride comes first.
+    # Pixel u of an image reduced by s lies at s * u + (s - 1) / 2 of the crop.
+    before = max(1, stride // 2)
+    middle, middle_before = (stride - 1) / 2, (before - 1) / 2
+    linear, shift = matrix[:, :2] * before / stride, (matrix[:, :2].sum(1) * middle_before + matrix[:, 2] - middle) / stride
+    side = size // stride
+    image = cv2.warpAffine(reduce_image(image, before), np.column_stack([linear, shift]), (side, side), flags=cv2.INTER_LINEAR)
+    return photometric(image, parameters, random, stride), points, valid.copy()
 
 
 def reduce_image(image: np.ndarray, stride: int) -> np.ndarray:

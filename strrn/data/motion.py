@@ -49,25 +49,29 @@ class SyntheticMotion:
         known = np.isfinite(points).all(1)
         mean_face = fit_similarity(points[known], self.reference_shape[known], self.size).to_frame(self.reference_shape)
         full = np.where(known[:, None], points, mean_face)
-        start = synthetic_motion(mean_face, self.scheme, self.parameters, random)
-        moves = [synthetic_motion(full, self.scheme, self.parameters, random) - full for _ in range(self.parameters.length - 1)]
-        return start, np.reshape(moves, (-1, *points.shape)).astype(np.float32)
+        faces = np.stack([mean_face] + [full] * (self.parameters.length - 1))
+        moved = synthetic_motion(faces, self.scheme, self.parameters, random)
+        return moved[0], moved[1:] - full.astype(np.float32)
 
 
 def synthetic_motion(points: np.ndarray, scheme: LandmarkScheme, parameters: MotionParameters, random: np.random.Generator) -> np.ndarray:
-    """points (L, 2) moved by a random similarity, every component deformed, every point jittered: (L, 2) float32 in the same unit."""
-    d = float(scheme.distance(points))
-    strength = np.exp(random.uniform(np.log(parameters.slowest), 0.0))
-    angle = np.deg2rad(random.normal() * parameters.turn * strength)
-    zoom = np.exp(random.normal() * parameters.zoom * strength)
-    centre = points.mean(0)
-    linear = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    moved = (points - centre) @ linear.T + centre + random.normal(size=2) * parameters.shift * strength * d
+    """points (F, L, 2) moved by a random similarity, every component deformed, every point jittered: (F, L, 2) float32 in the same unit."""
+    count = len(points)
+    d = scheme.distance(points)
+    strength = np.exp(random.uniform(np.log(parameters.slowest), 0.0, count))
+    angle = np.deg2rad(random.normal(size=count) * parameters.turn * strength)
+    zoom = np.exp(random.normal(size=count) * parameters.zoom * strength)
+    a, b = zoom * np.cos(angle), zoom * np.sin(angle)
+    linear_transposed = np.stack([a, b, -b, a], -1).reshape(-1, 2, 2)
+    strength, reach = strength[:, None, None], (strength * d)[:, None, None]
+    centre = points.mean(1, keepdims=True)
+    moved = (points - centre) @ linear_transposed + centre + random.normal(size=(count, 1, 2)) * parameters.shift * reach
     for members in scheme.components.values():
         index = list(members)
-        middle = moved[index].mean(0)
+        component = moved[:, index]
+        middle = component.mean(1, keepdims=True)
         # A random affine map of the component about its middle: a mouth that opens, a brow that rises.
-        affine = np.eye(2) + random.normal(size=(2, 2)) * parameters.deform * strength * np.array([[2.0, 1.0], [1.0, 4.0]])
-        offset = random.normal(size=2) * parameters.deform * strength * d
-        moved[index] = (moved[index] - middle) @ affine.T + middle + offset
-    return (moved + random.normal(size=moved.shape) * parameters.noise * strength * d).astype(np.float32)
+        change = random.normal(size=(count, 2, 2)) * parameters.deform * strength * np.array([[2.0, 1.0], [1.0, 4.0]])
+        offset = random.normal(size=(count, 1, 2)) * parameters.deform * reach
+        moved[:, index] = component + (component - middle) @ change.transpose(0, 2, 1) + offset
+    return (moved + random.normal(size=moved.shape) * parameters.noise * reach).astype(np.float32)
