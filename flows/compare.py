@@ -4,8 +4,8 @@
     python -m flows.compare experiments/seeds.yaml --write docs/results.md
 
 A file has a `name` and `runs`: name of a run -> overrides as of `dvc exp run -S`. Experiments are called NAME-RUN; they run from the last
-commit, in a folder of their own (`--temp`), one after the other. An experiment that exists already is not run again: remove it with
-`dvc exp remove NAME-RUN` after a change.
+commit, in a folder of their own (`--temp`), one after the other. An experiment of this commit is not run again; after a commit that
+changes no stage, DVC takes the results from its cache.
 """
 
 import argparse
@@ -30,9 +30,10 @@ COLUMNS = {
 
 
 def experiment_refs() -> dict[str, str]:
-    """Name of an experiment -> its git reference; of equal names the one that git lists last."""
-    lines = _git("for-each-ref", "--sort=creatordate", "--format=%(refname)", "refs/exps").splitlines()
-    return {ref.rsplit("/", 1)[1]: ref for ref in lines if not ref.startswith("refs/exps/exec")}
+    """Name of an experiment of the current commit -> its git reference."""
+    commit = _git("rev-parse", "HEAD").strip()
+    lines = _git("for-each-ref", "--format=%(refname)", f"refs/exps/{commit[:2]}/{commit[2:]}").splitlines()
+    return {ref.rsplit("/", 1)[1]: ref for ref in lines}
 
 
 def run(name: str, overrides: list[str]) -> None:

@@ -61,6 +61,11 @@ def test_experiments_run_once_and_are_compared(project, request):
     second = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "Running stage" not in second.stdout
     assert "2.50 ± 0.71" in second.stdout
+    # Experiments of an older commit say nothing of this one.
+    (project / "stage.py").write_text((project / "stage.py").read_text().replace("(seed + 1)", "(seed + 3)"))
+    subprocess.run(["git", "commit", "-qam", "another score"], env=environment, check=True)
+    third = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "4.50 ± 0.71" in third.stdout, third.stderr
     broken = subprocess.run([*command[:3], "missing.yaml"], env=environment, capture_output=True, text=True)
     assert broken.returncode == 1
     assert "error: FileNotFoundError" in broken.stderr
