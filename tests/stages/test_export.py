@@ -86,7 +86,7 @@ def test_export_writes_the_last_round_with_its_metadata_and_benchmark(project):
 def test_too_large_a_difference_fails(project):
     folder, _ = project
     (folder / "params.yaml").write_text(PARAMS.replace("max_parity_px: 0.05", "max_parity_px: 1.0e-12"))
-    with pytest.raises(ValueError, match=r"gives points .* px from the network's, export.max_parity_px allows 1e-12"):
+    with pytest.raises(ValueError, match=r"the exported tracker gives points .* px from the network's, export.max_parity_px allows 1e-12"):
         export.main()
     assert not (folder / "reports/benchmark.json").exists() and not (folder / "models/export").exists()
 
