@@ -67,13 +67,17 @@ def table(runs: list[dict], title: str, command: str) -> str:
         lines += [""]
         last = list(runs[0])[-1]
         for column in ("nme_inter_ocular", "residual_jitter"):
-            before = [run["r0"]["detector"][dataset][column] for run in runs]
-            after = [run[last]["tracker"][dataset][column] for run in runs]
+            pairs = [(run["r0"]["detector"][dataset][column], run[last]["tracker"][dataset][column]) for run in runs]
+            pairs = [pair for pair in pairs if None not in pair]
+            if not pairs:
+                lines.append(f"- {column}: no run has both.")
+                continue
+            before, after = zip(*pairs, strict=True)
             differences = [(b - a) * COLUMNS[column][1] for a, b in zip(before, after, strict=True)]
             better = sum(difference < 0 for difference in differences)
             lines.append(
                 f"- {column}: {last} tracker {mean(after) / mean(before) - 1:+.1%} against r0 detector; difference within a run "
-                f"{_with_spread(differences)}, better in {better} of {len(runs)} runs."
+                f"{_with_spread(differences)}, better in {better} of {len(pairs)} runs."
             )
         lines += [""]
     return "\n".join(lines)

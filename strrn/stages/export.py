@@ -89,12 +89,12 @@ def noisy_shapes(pair: ModelPair, crops: np.ndarray) -> np.ndarray:
 
 
 def checked(
-    parameters: ExportParameters, folder: Path, networks: tuple[torch.nn.Module, torch.nn.Module], crops: np.ndarray
+    parameters: ExportParameters, folder: Path, networks: tuple[torch.nn.Module, torch.nn.Module], crops: np.ndarray, starts: np.ndarray
 ) -> dict[str, float]:
     """Largest difference in crop pixels of the ONNX files from (detector, tracker). Raises ValueError where it is too large."""
     detector, tracker = networks
     differences = {
-        "tracker": parity(tracker, open_model(folder / TRACKER_FILE)[0], crops, noisy_shapes(ModelPair(folder), crops)),
+        "tracker": parity(tracker, open_model(folder / TRACKER_FILE)[0], crops, starts),
         "detector": parity(detector, open_model(folder / DETECTOR_FILE)[0], crops, None),
     }
     for kind, difference in differences.items():
@@ -124,11 +124,12 @@ def main() -> None:
     with atomic_folder(EXPORTED) as folder:
         export_detector(detector, folder / DETECTOR_FILE, metadata | {"data_hashes": header["data_hashes"]})
         export_tracker(tracker, folder / TRACKER_FILE, metadata | {"data_hashes": tracker_header["data_hashes"]})
-        differences = checked(parameters, folder, (detector, tracker), crops)
+        starts = noisy_shapes(ModelPair(folder), crops)
+        differences = checked(parameters, folder, (detector, tracker), crops, starts)
     pair = ModelPair(EXPORTED)
     speed, share = loop_frames_per_second(pair, benchmark_clip(), parameters.benchmark_frames)
     times = {
-        "tracker": step_milliseconds(pair.track, list(zip(crops, noisy_shapes(pair, crops), strict=True))),
+        "tracker": step_milliseconds(pair.track, list(zip(crops, starts, strict=True))),
         "detector": step_milliseconds(pair.detect, [(crop,) for crop in crops]),
     }
     report: dict[str, object] = {"round": name}

@@ -7,8 +7,8 @@ import yaml
 from flows.compare import COLUMNS, DATASETS, table
 
 
-def run(nme_before: float, nme_after: float) -> dict:
-    def scores(nme: float) -> dict:
+def run(nme_before: float, nme_after: float | None) -> dict:
+    def scores(nme: float | None) -> dict:
         return {dataset: {**dict.fromkeys(COLUMNS, 0.01), "nme_inter_ocular": nme} for dataset in DATASETS}
 
     return {"r0": {"detector": scores(nme_before), "tracker": scores(0.05)}, "r1": {"detector": scores(0.05), "tracker": scores(nme_after)}}
@@ -22,6 +22,12 @@ def test_table_shows_mean_spread_and_margin():
     assert "r1 tracker -42.9% against r0 detector; difference within a run -3.00 ± 0.00, better in 2 of 2 runs." in text
     mixed = table([run(0.06, 0.03), run(0.08, 0.09)], "seeds", "command")
     assert "r1 tracker -14.3% against r0 detector; difference within a run -1.00 ± 2.83, better in 1 of 2 runs." in mixed
+
+
+def test_a_metric_that_a_run_does_not_have_is_left_out():
+    text = table([run(0.06, None), run(0.08, 0.05)], "seeds", "command")
+    assert "r1 tracker -37.5% against r0 detector; difference within a run -3.00 ± 0.00, better in 1 of 1 runs." in text
+    assert "- nme_inter_ocular: no run has both." in table([run(0.06, None)], "seeds", "command")
 
 
 @pytest.fixture
