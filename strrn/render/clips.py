@@ -129,7 +129,7 @@ def render_clip(
     middle = (clips.width * rng.uniform(0.42, 0.58), clips.height * rng.uniform(0.46, 0.56))
     rest = fit_scale(studio, actor, turned, face, middle)
     acting = sample_acting(rng, num_frames, clips.fps, parameters.look.expression)
-    shot = sample_shot(rng, parameters, motion, num_frames, rest, face, np.array(actor.look.skin), studio.bank, YAW_LIMIT)
+    shot = sample_shot(rng, parameters, motion, num_frames, rest, face, np.array(actor.look.skin), studio.noise[0], YAW_LIMIT)
 
     def points(time: float, pose: Pose) -> np.ndarray:
         vertices = actor.neutral + studio.units.apply(acting.at(time))
@@ -138,7 +138,7 @@ def render_clip(
     def view(time: float, pose: Pose, lights: Lights) -> HeadView:
         return view_head(studio, actor, acting.at(time), pose, lights, clips.height, clips.width, parameters.supersampling)
 
-    yield from film(Performer(points, view, np.array(actor.look.skin)), shot, num_frames, rng, studio.bank, studio.grain)
+    yield from film(Performer(points, view, np.array(actor.look.skin)), shot, num_frames, rng, studio.noise[0], studio.grain)
 
 
 def film(

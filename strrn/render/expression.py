@@ -24,24 +24,19 @@ class Expression:
 
 
 class Units:
-    """The expression units of a mesh as a matrix."""
+    """The expression units of a mesh."""
 
     def __init__(self, mesh: Mesh) -> None:
-        rows = {name.removeprefix("unit/"): row for name, row in mesh.target_index().items() if name.startswith("unit/")}
-        self.names = list(rows)
-        self.number = {name: number for number, name in enumerate(self.names)}
-        self.offsets = mesh.targets[list(rows.values())]
+        self.mesh = mesh
+        self.rows = {name.removeprefix("unit/"): row for name, row in mesh.target_index.items() if name.startswith("unit/")}
 
     def apply(self, expression: Expression) -> np.ndarray:
         """Offsets (V, 3) float32. Raises ValueError for a unit that the mesh does not have."""
-        # A sum over the few units in use: faster than a product with the whole matrix, and the same on every machine.
-        offsets = np.zeros(self.offsets.shape[1], np.float32)
-        for name, weight in expression.weights.items():
-            if name not in self.number:
-                raise ValueError(f"expression unit {name!r} is unknown; the mesh has {sorted(self.number)}")
-            if weight > 0:
-                offsets += np.float32(weight) * self.offsets[self.number[name]]
-        return offsets.reshape(-1, 3)
+        unknown = [name for name in expression.weights if name not in self.rows]
+        if unknown:
+            raise ValueError(f"expression unit {unknown[0]!r} is unknown; the mesh has {sorted(self.rows)}")
+        used = {self.rows[name]: weight for name, weight in expression.weights.items() if weight > 0}
+        return self.mesh.blend(np.array(list(used), np.int64), np.array(list(used.values())))
 
 
 def both(weights: dict[str, float], unit: str, left: float, right: float | None = None) -> None:

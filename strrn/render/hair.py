@@ -40,7 +40,8 @@ def sample_sheet(rng: np.random.Generator, vertices: np.ndarray, rest: np.ndarra
     skull = (rest[:, 1] > 7.3) & (rest[:, 1] < 8.2)
     around = np.arctan2(vertices[skull, 0], vertices[skull, 2] - AXIS_Z) % (2 * np.pi)
     distance = np.hypot(vertices[skull, 0], vertices[skull, 2] - AXIS_Z)
-    radius = np.array([distance[np.abs((around - angle + np.pi) % (2 * np.pi) - np.pi) < 0.25].max() for angle in angles])
+    beside = np.abs((around[None] - angles[:, None] + np.pi) % (2 * np.pi) - np.pi) < 0.25
+    radius = np.where(beside, distance[None], 0.0).max(1)
     shift = (vertices[skull] - rest[skull]).mean(0)
     fall = np.linspace(0, 1, ROWS)[:, None]
     top = 7.95 + shift[1]

@@ -25,7 +25,7 @@ class Person:
 
 @dataclass(frozen=True)
 class DetailAxes:
-    """Detail targets as axes: a value v > 0 moves along `positive`, v < 0 along `negative` (row numbers of Mesh.targets, -1 = none).
+    """Detail targets as axes: a value v > 0 moves along `positive`, v < 0 along `negative` (rows of Mesh.target_names, -1 = none).
 
     twin: the same axis on the other side of the face, or -1. spread: standard deviation relative to the parameter `detail`.
     """
@@ -38,7 +38,7 @@ class DetailAxes:
 
 def detail_axes(mesh: Mesh) -> DetailAxes:
     rows: dict[str, list[int]] = {}
-    for name, row in mesh.target_index().items():
+    for name, row in mesh.target_index.items():
         if name.partition("/")[0] not in DETAIL_FOLDERS:
             continue
         positive = next((end for end in POSITIVE if name.endswith(end)), None)
@@ -74,8 +74,8 @@ def _spread(axis: str) -> float:
 
 def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, detail: float, asymmetry: float) -> Person:
     """A new head. detail: standard deviation of the detail axes (1 = full target). asymmetry: how far the two sides may differ."""
-    index = mesh.target_index()
-    weights = np.zeros(len(mesh.targets), np.float32)
+    index = mesh.target_index
+    weights = np.zeros(len(mesh.target_names), np.float32)
     ancestry = rng.dirichlet(np.full(3, 0.35))
     sex = float(np.clip(rng.choice([0.12, 0.88]) + rng.normal(0, 0.12), 0, 1))
     age = float(np.clip(rng.choice([0.25, 0.55, 0.85], p=[0.12, 0.58, 0.3]) + rng.normal(0, 0.1), 0.1, 1))
@@ -100,10 +100,8 @@ def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, detail
     up, down = values > 0, values < 0
     np.add.at(weights, axes.positive[up & (axes.positive >= 0)], values[up & (axes.positive >= 0)])
     np.add.at(weights, axes.negative[down & (axes.negative >= 0)], -values[down & (axes.negative >= 0)])
-    offsets = np.zeros(mesh.targets.shape[1], np.float32)
-    for row in np.flatnonzero(weights):
-        offsets += weights[row] * mesh.targets[row]
-    return Person(offsets.reshape(-1, 3), sex, age, tuple(float(share) for share in ancestry))
+    rows = np.flatnonzero(weights)
+    return Person(mesh.blend(rows, weights[rows]), sex, age, tuple(float(share) for share in ancestry))
 
 
 def _detail_values(rng: np.random.Generator, axes: DetailAxes, detail: float, asymmetry: float) -> np.ndarray:

@@ -84,7 +84,18 @@ class SurfacePoints:
 
     def on(self, positions: np.ndarray) -> np.ndarray:
         """Where they are for vertex positions (V, D): (N, D)."""
-        return np.einsum("nk,nkd->nd", self.weights, positions[self.vertices])
+        return _weighted(self.vertices, self.weights, positions)
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _weighted(vertices, weights, positions):
+    points = np.zeros((len(vertices), positions.shape[1]), np.float32)
+    for n in range(len(vertices)):
+        for k in range(3):
+            weight = weights[n, k]
+            for d in range(positions.shape[1]):
+                points[n, d] += weight * positions[vertices[n, k], d]
+    return points
 
 
 @dataclass(frozen=True)
@@ -214,22 +225,33 @@ def contour(landmarks: LandmarkMap, projected: np.ndarray, roll: np.ndarray) -> 
     projected: (F * C, 3) candidates in the picture and their depth. roll: (2, 2) rotation of the face in the picture's plane.
     The best candidate of a fan is refined between its neighbours, so that the contour moves smoothly when the head turns.
     """
-    num_fans, num_candidates = len(landmarks.lengths), len(projected) // len(landmarks.lengths)
-    candidates = projected.reshape(num_fans, num_candidates, 3)
-    outward = landmarks.outward @ roll.T
-    reach = np.einsum("fcd,fd->fc", candidates[:, :, :2], outward)
-    reach = np.where(np.arange(num_candidates)[None] < landmarks.lengths[:, None], reach, -np.inf)
-    best = reach.argmax(1)
-    fans = np.arange(num_fans)
-    inside = (best > 0) & (best < landmarks.lengths - 1)
-    before, after = reach[fans, np.maximum(best - 1, 0)], reach[fans, np.minimum(best + 1, num_candidates - 1)]
-    curve = np.where(inside, before - 2 * reach[fans, best] + after, -1.0)
-    shift = np.where(inside & (curve < -1e-12), 0.5 * (before - after) / np.minimum(curve, -1e-12), 0.0)
-    shift = np.clip(shift, -0.5, 0.5)
-    other = np.clip(best + np.where(shift < 0, -1, 1), 0, num_candidates - 1)
-    part = np.abs(shift)[:, None]
-    chosen = (1 - part) * candidates[fans, best] + part * candidates[fans, other]
-    return spread_contour(chosen)
+    outward = np.ascontiguousarray(landmarks.outward @ roll.T)
+    return spread_contour(_outermost(projected.reshape(len(outward), -1, 3), landmarks.lengths, outward))
+
+
+@njit(cache=True, nogil=True)
+def _outermost(candidates, lengths, outward):
+    """The point (F, 3) of every fan that lies farthest out, on a parabola through the best candidate and its neighbours."""
+    chosen = np.empty((len(lengths), 3))
+    for fan in range(len(lengths)):
+        x, y = outward[fan]
+        best, reach = 0, -np.inf
+        for c in range(lengths[fan]):
+            here = candidates[fan, c, 0] * x + candidates[fan, c, 1] * y
+            if here > reach:
+                best, reach = c, here
+        shift = 0.0
+        if 0 < best < lengths[fan] - 1:
+            before = candidates[fan, best - 1, 0] * x + candidates[fan, best - 1, 1] * y
+            after = candidates[fan, best + 1, 0] * x + candidates[fan, best + 1, 1] * y
+            curve = before - 2 * reach + after
+            if curve < -1e-12:
+                shift = min(max(0.5 * (before - after) / curve, -0.5), 0.5)
+        part = abs(shift)
+        other = best if part == 0.0 else best + (-1 if shift < 0 else 1)
+        for k in range(3):
+            chosen[fan, k] = (1 - part) * candidates[fan, best, k] + part * candidates[fan, other, k]
+    return chosen
 
 
 def spread_contour(line: np.ndarray) -> np.ndarray:

@@ -283,20 +283,36 @@ def beard_cover(look, x, y, z, blotch, pore):
 
 
 @njit(inline="always", fastmath=True)
-def body_albedo(look, bank, x, y, z, lips, inside, ears, colour):
-    """Writes linear RGB of a point of the body into colour (3,); returns (hair 0..1, bump noise, gloss factor)."""
+def times(colour, factor):
+    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+
+
+@njit(inline="always", fastmath=True)
+def mixed(colour, other, share):
+    """(3,) tuple between colour (share 0) and other (share 1)."""
+    return (
+        colour[0] + share * (other[0] - colour[0]),
+        colour[1] + share * (other[1] - colour[1]),
+        colour[2] + share * (other[2] - colour[2]),
+    )
+
+
+@njit(inline="always", fastmath=True)
+def body_albedo(look, bank, x, y, z, lips, inside, ears):
+    """A point of the body: linear RGB (3,), hair 0..1, bump noise, gloss factor."""
     u, v = skin_coordinates(x, y, z)
     u += look.shift[0]
     v += look.shift[1]
     ax = abs(x)
     mottle = noise_at(bank, MOTTLE, u, v)
     pore = noise_at(bank, PORE, u * 1.3, v * 1.3)
+    bump = 0.6 * mottle + pore
     neck = look.clothes_shape[0] - look.clothes_shape[1] * smooth(0.55, 0.0, ax) * (1.0 if z > 0.4 else 0.3)
     if y < neck:
         stripe = look.clothes_shape[2] > 0.0 and np.sin(look.clothes_shape[2] * y) > 0.3
-        for k in range(3):
-            colour[k] = (look.clothes_second[k] if stripe else look.clothes[k]) * (1.0 + 0.12 * mottle + 0.05 * pore)
-        return 0.0, 0.6 * mottle + pore, 0.0
+        return times(look.clothes_second if stripe else look.clothes, 1.0 + 0.12 * mottle + 0.05 * pore), 0.0, bump, 0.0
+    if inside > 0.5:
+        return times(look.tongue, 0.25), 0.0, bump, 1.0
     over_hairline = above_hairline(look.hairline, x, y, z)
     hairy = look.hair_density > 0.0 and ears < 0.4 and lips < 0.3 and inside < 0.3 and over_hairline > -0.1
     blotch = noise_at(bank, BLOTCH, u, v)
@@ -306,65 +322,68 @@ def body_albedo(look, bank, x, y, z, lips, inside, ears, colour):
         strand = noise_at(bank, STRAND, u * 1.5, v * 0.7) + 0.5 * noise_at(bank, STRAND, u * 3.1 + 90.0, v)
         shade = max(0.2, 1.0 + look.hair_contrast * strand + 0.15 * blotch)
         if cover > 0.995:
-            for k in range(3):
-                colour[k] = look.hair[k] * shade
-            return 1.0, strand, 1.0
+            return times(look.hair, shade), 1.0, strand, 1.0
     tone = 1.0 + look.blotch * (0.6 * blotch + 0.5 * mottle) + look.pores * pore
-    flush, dark, shadow = 0.7 * ears, 1.0, 0.0
+    flush, shadow = 0.7 * ears, 0.0
     if z > 0.5 and 6.5 < y < 7.8:
-        flush += np.exp(-((ax - 0.4) ** 2 + (y - 7.05) ** 2) / 0.035) + 0.8 * np.exp(-(x * x + (y - 7.0) ** 2) / 0.012)
-        dark -= look.circles * np.exp(-((ax - 0.3) ** 2) / 0.02 - (y - 7.24) ** 2 / 0.003)
+        cheek = (ax - 0.4) ** 2 + (y - 7.05) ** 2
+        tip = x * x + (y - 7.0) ** 2
+        if cheek < 0.2:
+            flush += np.exp(-cheek / 0.035)
+        if tip < 0.07:
+            flush += 0.8 * np.exp(-tip / 0.012)
+        if abs(y - 7.24) < 0.14:
+            tone *= 1.0 - look.circles * np.exp(-((ax - 0.3) ** 2) / 0.02 - (y - 7.24) ** 2 / 0.003)
         if look.freckles > 0.0:
             spots = noise_at(bank, PORE, u * 0.7 + 50.0, v * 0.7)
-            dark -= look.freckles * smooth(1.3, 2.0, spots) * smooth(7.6, 7.3, y) * smooth(0.7, 1.1, z)
-        if look.make_up_strength > 0.0 and z > 1.0:
+            tone *= 1.0 - look.freckles * smooth(1.3, 2.0, spots) * smooth(7.6, 7.3, y) * smooth(0.7, 1.1, z)
+        if look.make_up_strength > 0.0 and z > 1.0 and abs(y - 7.43) < 0.12:
             shadow = look.make_up_strength * np.exp(-((ax - 0.32) ** 2) / 0.03 - (y - 7.43) ** 2 / 0.002)
-    for k in range(3):
-        colour[k] = look.skin[k] * tone * dark * (1.0 - look.redness * flush * (0.25 if k == 0 else 0.9))
+    red = look.redness * flush
+    colour = (
+        look.skin[0] * tone * (1.0 - 0.25 * red),
+        look.skin[1] * tone * (1.0 - 0.9 * red),
+        look.skin[2] * tone * (1.0 - 0.9 * red),
+    )
+    if shadow > 0.0:
+        colour = mixed(colour, look.make_up, shadow)
     lip = look.lip_strength * smooth(0.25, 0.75, lips)
-    for k in range(3):
-        colour[k] += shadow * (look.make_up[k] - colour[k])
-        colour[k] += lip * (look.lips[k] * (1.0 + 0.06 * mottle) - colour[k])
-    gloss = 1.0 + 1.5 * lip
+    if lip > 0.0:
+        colour = mixed(colour, times(look.lips, 1.0 + 0.06 * mottle), lip)
     side = 0 if x < 0 else 1
     if z > 1.15 and look.lash_x[side][0] - 0.02 < x < look.lash_x[side][7] + 0.01:
         away = y - line_at(look.lash_x[side], look.lash_y[side], x)
-        lash = look.lash_strength * smooth(0.035, 0.006, away) * smooth(-0.05, -0.01, away)
-        for k in range(3):
-            colour[k] *= 1.0 - 0.92 * lash
+        colour = times(colour, 1.0 - 0.92 * look.lash_strength * smooth(0.035, 0.006, away) * smooth(-0.05, -0.01, away))
     hair = 0.0
     if lips < 0.3 and inside < 0.3:
         beard = 0.0 if look.beard_density == 0.0 else beard_cover(look, x, y, z, blotch, pore)
         brow = brow_cover(look, x, y, z, pore)
-        for k in range(3):
-            colour[k] += beard * (look.beard[k] * max(0.3, 1.0 + 0.15 * pore) - colour[k])
-            colour[k] += brow * (look.brow_colour[k] * max(0.3, 1.0 + 0.12 * pore) - colour[k])
+        if beard > 0.0:
+            colour = mixed(colour, times(look.beard, max(0.3, 1.0 + 0.15 * pore)), beard)
+        if brow > 0.0:
+            colour = mixed(colour, times(look.brow_colour, max(0.3, 1.0 + 0.12 * pore)), brow)
         hair = max(0.5 * beard, 0.5 * brow)
         if hairy:
-            for k in range(3):
-                colour[k] += cover * (look.hair[k] * shade - colour[k])
+            colour = mixed(colour, times(look.hair, shade), cover)
             hair = max(hair, cover)
-    if inside > 0.5:
-        for k in range(3):
-            colour[k] = look.tongue[k] * 0.25
-    return hair, 0.6 * mottle + pore, gloss
+    return colour, hair, bump, 1.0 + 1.5 * lip
 
 
 @njit(inline="always", fastmath=True)
-def eye_albedo(look, bank, side, gaze, x, y, z, colour):
-    """Writes linear RGB of an eyeball; side: 0 the person's right. gaze: (3,) unit direction. Returns 1 on the cornea, 0 elsewhere."""
+def eye_albedo(look, bank, side, gaze, x, y, z):
+    """Linear RGB (3,) of an eyeball; side: 0 the person's right. gaze: (3,) unit direction."""
     centre = look.eye_centres[side]
     dx, dy, dz = x - centre[0], y - centre[1], z - centre[2]
     length = np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9
     angle = np.arccos(min(max((dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / length, -1.0), 1.0))
     iris = smooth(EYE_IRIS + 0.03, EYE_IRIS - 0.03, angle)
+    vein = 1.0 - 0.10 * smooth(EYE_IRIS, 1.2, angle)
+    white = look.sclera[0], look.sclera[1] * vein, look.sclera[2] * vein
+    if iris == 0.0:
+        return white
     rim = smooth(EYE_IRIS - 0.12, EYE_IRIS, angle)
     pupil = smooth(look.pupil + 0.03, look.pupil - 0.02, angle)
     turn = np.arctan2(dy - length * gaze[1], dx - length * gaze[0])
     rays = noise_at(bank, STRAND, turn * 80.0 + look.shift[0], angle * 100.0)
-    vein = 1.0 - 0.10 * smooth(EYE_IRIS, 1.2, angle)
-    for k in range(3):
-        white = look.sclera[k] * (vein if k > 0 else 1.0)
-        coloured = look.iris[k] * (1.0 + 0.2 * rays) * (1.0 - 0.55 * rim) * (1.0 - pupil) + 0.004
-        colour[k] = white + iris * (coloured - white)
-    return iris
+    share = (1.0 + 0.2 * rays) * (1.0 - 0.55 * rim) * (1.0 - pupil)
+    return mixed(white, (look.iris[0] * share + 0.004, look.iris[1] * share + 0.004, look.iris[2] * share + 0.004), iris)

@@ -6,10 +6,12 @@ Units are MakeHuman's decimetres: x to the person's left, y up, z forward.
 
 import gzip
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numba import njit
 
 from strrn.render.obj import read_obj
 
@@ -52,8 +54,8 @@ class Mesh:
     masks: (V, 3) float32 in 0..1, the columns of MASKS.
     ambient: (V,) float32 in 0..1, share of the sky that a vertex of `rest` sees (ambient occlusion).
     of_base: (N,) int32, vertex of base.obj -> ours, -1 where not kept.
-    target_names: names of the rows of targets (K, V * 3) float32: macro "race-sex-age" and "universal-…", detail "folder/name",
-        expression "unit/name".
+    target_names: (K,) macro "race-sex-age" and "universal-…", detail "folder/name", expression "unit/name".
+    target_starts: (K + 1,); target k moves vertices target_vertices[starts[k]:starts[k + 1]] by the same rows of target_offsets (N, 3).
     """
 
     base: np.ndarray
@@ -64,10 +66,17 @@ class Mesh:
     ambient: np.ndarray
     of_base: np.ndarray
     target_names: np.ndarray
-    targets: np.ndarray
+    target_starts: np.ndarray
+    target_vertices: np.ndarray
+    target_offsets: np.ndarray
 
+    @cached_property
     def target_index(self) -> dict[str, int]:
         return {str(name): row for row, name in enumerate(self.target_names)}
+
+    def blend(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(V, 3) float32: the sum of some targets, each times its weight, in the order given."""
+        return _blend(self.target_starts, self.target_vertices, self.target_offsets, np.int64(rows), np.float32(weights), len(self.base))
 
 
 def load_mesh(root: Path) -> Mesh:
@@ -99,7 +108,27 @@ def load_mesh(root: Path) -> Mesh:
 
     group = np.concatenate([numbers, numbers])
     ambient = ambient_occlusion(rest, triangles[group <= TONGUE])
-    return Mesh(base, rest.astype(np.float32), triangles, group, masks, ambient, of_base, np.array(names), np.stack(rows))
+    return Mesh(base, rest.astype(np.float32), triangles, group, masks, ambient, of_base, np.array(names), *_sparse(np.stack(rows)))
+
+
+def _sparse(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K, V * 3) -> starts, vertices, offsets of what is not zero: a target moves a tenth of the vertices."""
+    offsets = rows.reshape(len(rows), -1, 3)
+    moved = offsets.any(2)
+    return np.concatenate([[0], np.cumsum(moved.sum(1))]), np.nonzero(moved)[1].astype(np.int32), offsets[moved]
+
+
+@njit(cache=True, nogil=True)
+def _blend(starts, vertices, offsets, rows, weights, count):
+    total = np.zeros((count, 3), np.float32)
+    for k in range(len(rows)):
+        weight = weights[k]
+        for n in range(starts[rows[k]], starts[rows[k] + 1]):
+            v = vertices[n]
+            total[v, 0] += weight * offsets[n, 0]
+            total[v, 1] += weight * offsets[n, 1]
+            total[v, 2] += weight * offsets[n, 2]
+    return total
 
 
 def save_mesh(mesh: Mesh, path: Path) -> None:

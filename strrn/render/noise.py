@@ -8,7 +8,7 @@ BLOTCH, MOTTLE, PORE, STRAND = 0, 1, 2, 3  # wavelengths 64 px and more, 12 to 6
 
 
 def noise_bank(seed: int = 7) -> np.ndarray:
-    """(NOISE_SIZE, NOISE_SIZE, 4) float32, mean 0 and standard deviation 1 per channel; the same for every run and picture."""
+    """(4, NOISE_SIZE, NOISE_SIZE) float32, mean 0 and standard deviation 1 per channel; the same for every run and picture."""
     rng = np.random.default_rng(seed)
     frequency = np.fft.fftfreq(NOISE_SIZE)
     fy, fx = frequency[:, None], frequency[None, :]
@@ -23,7 +23,21 @@ def noise_bank(seed: int = 7) -> np.ndarray:
     for band in bands:
         field = np.fft.ifft2(np.fft.fft2(rng.normal(size=(NOISE_SIZE, NOISE_SIZE))) * band).real
         channels.append((field - field.mean()) / field.std())
-    return np.ascontiguousarray(np.stack(channels, -1), np.float32)
+    return np.stack(channels).astype(np.float32)
+
+
+def noise_levels(bank: np.ndarray, count: int = 4) -> tuple[np.ndarray, ...]:
+    """The bank and what is left of it at half, a quarter … of the resolution: a pixel that covers many texture pixels sees their mean."""
+    levels = [bank]
+    for _ in range(count - 1):
+        half = levels[-1].shape[1] // 2
+        levels.append(np.ascontiguousarray(levels[-1].reshape(-1, half, 2, half, 2).mean((2, 4))))
+    return tuple(levels)
+
+
+def noise_level(levels: tuple[np.ndarray, ...], footprint: float) -> np.ndarray:
+    """The level for pictures in which a pixel covers `footprint` texture pixels."""
+    return levels[int(np.clip(np.log2(max(footprint, 1.0)), 0, len(levels) - 1))]
 
 
 def grain_bank(seed: int = 8, count: int = 1_000_003) -> np.ndarray:
@@ -38,11 +52,13 @@ def _band(radius: np.ndarray, low: float, high: float) -> np.ndarray:
 
 @njit(inline="always", fastmath=True)
 def noise_at(bank, channel, u, v):
-    """Bilinear, periodic value of a channel at (u, v) in texture pixels."""
-    last = NOISE_SIZE - 1  # the size is a power of two: a mask does for a division
+    """Bilinear, periodic value of a channel at (u, v) in texture pixels of the full resolution; bank: any of the levels."""
+    size = bank.shape[1]
+    u, v = u * (size / NOISE_SIZE), v * (size / NOISE_SIZE)
+    last = size - 1  # the size is a power of two: a mask does for a division
     x0, y0 = int(np.floor(u)), int(np.floor(v))
     fx, fy = u - x0, v - y0
     xa, xb, ya, yb = x0 & last, (x0 + 1) & last, y0 & last, (y0 + 1) & last
-    top = bank[ya, xa, channel] * (1 - fx) + bank[ya, xb, channel] * fx
-    bottom = bank[yb, xa, channel] * (1 - fx) + bank[yb, xb, channel] * fx
+    top = bank[channel, ya, xa] * (1 - fx) + bank[channel, ya, xb] * fx
+    bottom = bank[channel, yb, xa] * (1 - fx) + bank[channel, yb, xb] * fx
     return top * (1 - fy) + bottom * fy

@@ -80,8 +80,8 @@ def cover(light: np.ndarray, mask: np.ndarray, occluder: Occluder, brightness: f
     colour = (occluder.colour * mix + occluder.second * (1 - mix)) * np.float32(brightness)
     # The surface is fixed to the thing, not to the frame: it is read from the corner of what is visible of it.
     rows_of_bank, columns_of_bank = np.arange(bottom - top) % NOISE_SIZE, np.arange(right - left) % NOISE_SIZE
-    surface = bank[rows_of_bank[:, None], columns_of_bank[None, :]]
-    colour = colour * (1 + np.float32(0.12) * surface[..., BLOTCH, None] + np.float32(0.06) * surface[..., MOTTLE, None])
+    surface = bank[:, rows_of_bank[:, None], columns_of_bank[None, :]]
+    colour = colour * (1 + np.float32(0.12) * surface[BLOTCH] + np.float32(0.06) * surface[MOTTLE])[..., None]
     region = light[top:bottom, left:right]
     region += part * (colour - region)
 

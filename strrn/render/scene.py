@@ -21,9 +21,9 @@ from strrn.render.landmarks import (
     visibility,
 )
 from strrn.render.light import Lights, shadow_map
-from strrn.render.material import Look, sample_look
+from strrn.render.material import TEXTURE_SCALE, Look, sample_look
 from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE, Mesh, open_mesh
-from strrn.render.noise import grain_bank, noise_bank
+from strrn.render.noise import grain_bank, noise_bank, noise_level, noise_levels
 from strrn.render.occluder import SHIFT, Glasses, sample_glasses
 from strrn.render.parameters import LookParameters
 from strrn.render.rasteriser import rasterise, vertex_normals
@@ -31,6 +31,7 @@ from strrn.render.shading import HAIR_SHEET, shade
 
 # Upper lid margins from the outer to the inner corner of the person's right eye, vertices of base.obj: the lashes are painted there.
 RIGHT_LID = (4852, 4850, 4849, 4848, 4847, 4865, 4866, 4867)
+SHADOW_SIZES = 96, 224  # pixels of the shadow map: as many as the head has
 EYE_VERTICES = slice(9, 21)  # rows of LandmarkMap.inner that are landmarks 36..47
 
 
@@ -47,7 +48,7 @@ class Studio:
     solid: np.ndarray
     eye_centres: np.ndarray
     lash_line: np.ndarray
-    bank: np.ndarray
+    noise: tuple[np.ndarray, ...]
     grain: np.ndarray
 
 
@@ -70,7 +71,7 @@ def build_studio(mesh: Mesh) -> Studio:
         solid=np.ascontiguousarray(mesh.triangles[mesh.group == BODY]),
         eye_centres=np.stack(eyes),
         lash_line=np.stack([right, left]),
-        bank=noise_bank(),
+        noise=noise_levels(noise_bank()),
         grain=grain_bank(),
     )
 
@@ -170,7 +171,7 @@ def view_head(
     fine_height, fine_width = round((bottom - top) * supersampling), round((right - left) * supersampling)
     depth = np.ascontiguousarray(pixels[:, 2])
     index, weights, buffer = rasterise(fine, depth, triangles, fine_height, fine_width)
-    shadow, shadow_depth = shadow_map(posed, triangles, lights.directions[0])
+    shadow, shadow_depth = shadow_map(posed, triangles, lights.directions[0], int(np.clip(bottom - top, *SHADOW_SIZES)))
     view = (0.0, 0.0, 1.0)
     gaze = (_gaze(expression), _gaze(expression))
     fine_picture = shade(
@@ -190,7 +191,7 @@ def view_head(
         shadow,
         shadow_depth,
         view,
-        studio.bank,
+        noise_level(studio.noise, TEXTURE_SCALE / (pose.scale * supersampling)),
     )
     layer = np.zeros((height, width, 4), np.float32)
     layer[top:bottom, left:right] = cv2.resize(fine_picture, (right - left, bottom - top), interpolation=cv2.INTER_AREA)

@@ -5,7 +5,7 @@ import numpy as np
 from strrn.render import light, material, mesh, noise, rasteriser
 from strrn.render.compiled import njit_inlining
 from strrn.render.light import lit_share
-from strrn.render.material import body_albedo, eye_albedo
+from strrn.render.material import body_albedo, eye_albedo, times
 from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE
 from strrn.render.noise import STRAND, noise_at
 from strrn.render.rasteriser import NOTHING
@@ -25,8 +25,12 @@ def shade(
     """
     height, width = index.shape
     picture = np.zeros((height, width, 4), np.float32)
-    colour = np.zeros(3)
-    place, normal, point, mask = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    halves = np.zeros((len(lights.directions), 3))  # half way between a lamp and the camera: the normal that mirrors the lamp
+    for lamp in range(len(lights.directions)):
+        direction = lights.directions[lamp]
+        hx, hy, hz = direction[0] + view[0], direction[1] + view[1], direction[2] + view[2]
+        length = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
+        halves[lamp, 0], halves[lamp, 1], halves[lamp, 2] = hx / length, hy / length, hz / length
     for row in range(height):
         for column in range(width):
             triangle = index[row, column]
@@ -34,80 +38,79 @@ def shade(
                 continue
             a, b, c = triangles[triangle, 0], triangles[triangle, 1], triangles[triangle, 2]
             wa, wb = weights[row, column, 0], weights[row, column, 1]
-            wc = 1.0 - wa - wb
-            for k in range(3):
-                place[k] = wa * rest[a, k] + wb * rest[b, k] + wc * rest[c, k]
-                normal[k] = wa * normals[a, k] + wb * normals[b, k] + wc * normals[c, k]
-                point[k] = wa * posed[a, k] + wb * posed[b, k] + wc * posed[c, k]
-                mask[k] = wa * masks[a, k] + wb * masks[b, k] + wc * masks[c, k]
+            wc = np.float32(1.0) - wa - wb
+            x = wa * rest[a, 0] + wb * rest[b, 0] + wc * rest[c, 0]
+            y = wa * rest[a, 1] + wb * rest[b, 1] + wc * rest[c, 1]
+            z = wa * rest[a, 2] + wb * rest[b, 2] + wc * rest[c, 2]
+            nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
+            ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
+            nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
             sky = wa * ambient[a] + wb * ambient[b] + wc * ambient[c]
             kind = group[triangle]
-            hair, bump, gloss, wrap, eye, inner = 0.0, 0.0, 1.0, 0.25, 0.0, 1.0
+            hair, bump, gloss, wrap, power, shine = 0.0, 0.0, 1.0, 0.25, look.gloss, look.shine
             if kind == BODY:
-                hair, bump, gloss = body_albedo(look, bank, place[0], place[1], place[2], mask[0], mask[1], mask[2], colour)
+                lips = wa * masks[a, 0] + wb * masks[b, 0] + wc * masks[c, 0]
+                inside = wa * masks[a, 1] + wb * masks[b, 1] + wc * masks[c, 1]
+                ears = wa * masks[a, 2] + wb * masks[b, 2] + wc * masks[c, 2]
+                colour, hair, bump, gloss = body_albedo(look, bank, x, y, z, lips, inside, ears)
                 sky = max(sky, 0.25 * hair)
                 wrap = 0.25 * (1.0 - hair)
             elif kind in (LEFT_EYE, RIGHT_EYE):
                 side = 0 if kind == RIGHT_EYE else 1
-                eye = 1.0
-                eye_albedo(look, bank, side, gaze[side], place[0], place[1], place[2], colour)
+                colour = eye_albedo(look, bank, side, gaze[side], x, y, z)
                 sky = 0.25 + 0.75 * sky
+                power, shine = 350.0, 2.5
             elif kind == TONGUE:
-                colour[0], colour[1], colour[2] = look.tongue
+                colour = times(look.tongue, mouth_open)
                 sky *= 0.8
-                inner = mouth_open
             elif kind == HAIR_SHEET:
                 hair, wrap = 1.0, 0.1
-                strand = noise_at(bank, STRAND, place[0], place[1]) + 0.5 * noise_at(bank, STRAND, place[0] * 2.1, place[1])
-                shade_of = max(0.2, 1.0 + look.hair_contrast * strand)
-                for k in range(3):
-                    colour[k] = look.hair[k] * shade_of
+                strand = noise_at(bank, STRAND, x, y) + 0.5 * noise_at(bank, STRAND, x * 2.1, y)
+                colour = times(look.hair, max(0.2, 1.0 + look.hair_contrast * strand))
             else:
-                colour[0], colour[1], colour[2] = look.teeth
+                colour = times(look.teeth, mouth_open)
                 sky = 0.3 + 0.7 * sky
-                inner = mouth_open
-            if bump != 0.0:
-                amount = look.bump * (1.0 + hair) * bump
-                normal[0] += amount * 0.4
-                normal[1] += amount * 0.4
-            for k in range(3):
-                colour[k] *= inner
-            length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) + 1e-9
-            for k in range(3):
-                normal[k] /= length
-            if kind == HAIR_SHEET and normal[2] < 0:
-                for k in range(3):
-                    normal[k] = -normal[k]
-            above = 0.5 + 0.5 * (normal[0] * lights.up[0] + normal[1] * lights.up[1] + normal[2] * lights.up[2])
+            if hair >= 0.6:
+                # Hair shines in bands of its strands, whatever its colour.
+                power, shine, gloss = 14.0, 0.05 * max(0.6 + 0.4 * bump, 0.0), 1.0
+            tilt = 0.4 * look.bump * (1.0 + hair) * bump
+            nx += tilt
+            ny += tilt
+            length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
+            nx, ny, nz = nx / length, ny / length, nz / length
+            if kind == HAIR_SHEET and nz < 0:
+                nx, ny, nz = -nx, -ny, -nz
+            above = 0.5 + 0.5 * (nx * lights.up[0] + ny * lights.up[1] + nz * lights.up[2])
             lit = 1.0
             if lights.shadow > 0.0:
-                lit = 1.0 - lights.shadow * (1.0 - lit_share(shadow, shadow_depth, point[0], point[1], point[2]))
-            for k in range(3):
-                arriving = (lights.sky[k] * above + lights.ground[k] * (1.0 - above)) * sky
-                picture[row, column, k] = arriving * colour[k]
+                px = wa * posed[a, 0] + wb * posed[b, 0] + wc * posed[c, 0]
+                py = wa * posed[a, 1] + wb * posed[b, 1] + wc * posed[c, 1]
+                pz = wa * posed[a, 2] + wb * posed[b, 2] + wc * posed[c, 2]
+                lit = 1.0 - lights.shadow * (1.0 - lit_share(shadow, shadow_depth, px, py, pz))
+            red = (lights.sky[0] * above + lights.ground[0] * (1.0 - above)) * sky * colour[0]
+            green = (lights.sky[1] * above + lights.ground[1] * (1.0 - above)) * sky * colour[1]
+            blue = (lights.sky[2] * above + lights.ground[2] * (1.0 - above)) * sky * colour[2]
             for lamp in range(len(lights.directions)):
                 if lights.colours[lamp][0] <= 0.0:
                     continue
                 direction = lights.directions[lamp]
-                cosine = normal[0] * direction[0] + normal[1] * direction[1] + normal[2] * direction[2]
+                cosine = nx * direction[0] + ny * direction[1] + nz * direction[2]
                 # Light that entered the skin comes out beside where it fell: reddish, past the terminator.
                 spread = max((cosine + wrap) / (1.0 + wrap), 0.0)
-                hard = max(cosine, 0.0)
-                hx, hy, hz = direction[0] + view[0], direction[1] + view[1], direction[2] + view[2]
-                half = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
-                mirrored = max((normal[0] * hx + normal[1] * hy + normal[2] * hz) / half, 0.0)
-                seen = lit if lamp == 0 else 0.4 + 0.6 * sky
+                if spread == 0.0:
+                    continue
+                diffuse = 0.35 * spread + 0.65 * max(cosine, 0.0)
                 highlight = 0.0
-                if cosine > 0.0 and mirrored > 0.6:
-                    if eye > 0.0:
-                        highlight = 2.5 * mirrored**350
-                    else:
-                        # Hair shines in bands of its strands, whatever its colour.
-                        highlight = (
-                            look.shine * gloss * mirrored**look.gloss if hair < 0.6 else 0.05 * max(0.6 + 0.4 * bump, 0.0) * mirrored**14
-                        )
-                for k in range(3):
-                    diffuse = spread if k == 0 else 0.35 * spread + 0.65 * hard
-                    picture[row, column, k] += lights.colours[lamp][k] * seen * (colour[k] * diffuse + highlight)
+                if cosine > 0.0:
+                    mirrored = nx * halves[lamp, 0] + ny * halves[lamp, 1] + nz * halves[lamp, 2]
+                    if mirrored > 0.6:
+                        highlight = shine * gloss * mirrored**power
+                seen = lit if lamp == 0 else 0.4 + 0.6 * sky
+                red += lights.colours[lamp][0] * seen * (colour[0] * spread + highlight)
+                green += lights.colours[lamp][1] * seen * (colour[1] * diffuse + highlight)
+                blue += lights.colours[lamp][2] * seen * (colour[2] * diffuse + highlight)
+            picture[row, column, 0] = red
+            picture[row, column, 1] = green
+            picture[row, column, 2] = blue
             picture[row, column, 3] = 1.0
     return picture

@@ -48,7 +48,7 @@ def render_still(studio: Studio, actor: Actor, parameters: RenderParameters, rng
     lights = sample_lights(rng, view.contrast)
     expression = sample_expression(rng, parameters.look.expression)
     head = view_head(studio, actor, expression, pose, lights, stills.height, stills.width, parameters.supersampling)
-    light = sample_background(rng, stills.height, stills.width, studio.bank) * np.float32(rng.uniform(0.4, 1.4))
+    light = sample_background(rng, stills.height, stills.width, studio.noise[0]) * np.float32(rng.uniform(0.4, 1.4))
     gain = exposure(head.layer, rng)
     light /= np.float32(gain)  # the background is drawn as the camera sees it; the head's gain must not change it
     light = head.layer[..., :3] + light * (1 - head.layer[..., 3:])
@@ -57,7 +57,7 @@ def render_still(studio: Studio, actor: Actor, parameters: RenderParameters, rng
         thing = sample_occluder(rng, np.array(actor.look.skin), (0.12, 0.45))
         at = head.points_frame[rng.integers(len(head.points_frame))] + rng.normal(0, 0.12, 2) * face
         mask = occluder_mask(thing, at, face, stills.height, stills.width)
-        cover(light, mask, thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), rng.normal(0, 1, 2), studio.bank)
+        cover(light, mask, thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), rng.normal(0, 1, 2), studio.noise[0])
         visible = visible & ~hidden_by(mask, head.points_frame)
     sensor = sample_sensor(rng, gain, tuple(view.blur), tuple(view.noise), view.low_resolution)
     picture = develop(light, sensor, rng, studio.grain)

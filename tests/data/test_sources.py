@@ -7,6 +7,7 @@ from strrn.core.video import VideoError, VideoWriter
 from strrn.data.download import DownloadParameters, Use
 from strrn.data.sources.folder import folder_videos
 from strrn.data.sources.packages import PACKAGED_CLIPS, packaged_clips
+from strrn.data.sources.pts import labelled_images
 from strrn.data.sources.record import ClipRecord, read_clips, unlabelled_clip
 from strrn.stages.parameters import load_section
 from tests.core.test_video import picture
@@ -83,3 +84,43 @@ def test_bad_records_are_refused(tmp_path):
         unlabelled_clip(tmp_path / "empty.mp4", clip_id="a", split="train", identity="me", source="test", licence="user")
     with pytest.raises(ValueError, match="split 'dev'"):
         ClipRecord("a", "a.mp4", "real", "dev", "me", "test", "user", 1, 25.0, 48, 64, None)
+
+
+def write_pts(path, points, count=None):
+    lines = [f"{x:.3f} {y:.3f}" for x, y in points]
+    path.write_text("\n".join(["version: 1", f"n_points: {count or len(lines)}", "{", *lines, "}"]) + "\n")
+
+
+def test_pts_files_are_read_from_one_based_to_zero_based(tmp_path):
+    folder = tmp_path / "helen/trainset"
+    folder.mkdir(parents=True)
+    write_pts(folder / "b_1.pts", [(1, 1), (3.5, 2)])
+    (folder / "b_1.jpg").touch()
+    write_pts(folder / "a.pts", [(2, 2), (5, 6)])
+    (folder / "a.png").touch()
+    first, second = labelled_images(tmp_path, 2)
+    assert (first.path, second.path) == (folder / "a.png", folder / "b_1.jpg")
+    assert second.points_frame.tolist() == [[0, 0], [2.5, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{\n1 1\n}\n", "has 2 numbers, expected x and y of 2 points"),
+        ("{\n1 1\n2 x\n}\n", "x"),
+        ("1 1\n2 2\n", "not a .pts file"),
+    ],
+)
+def test_a_damaged_pts_file_is_named(tmp_path, text, message):
+    (tmp_path / "face.pts").write_text(text)
+    (tmp_path / "face.png").touch()
+    with pytest.raises(ValueError, match=rf"face\.pts.*{message}"):
+        labelled_images(tmp_path, 2)
+
+
+def test_missing_labels_and_images_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no \.pts file"):
+        labelled_images(tmp_path, 2)
+    write_pts(tmp_path / "face.pts", [(1, 1), (2, 2)])
+    with pytest.raises(FileNotFoundError, match=r"face\.pts has no image beside it"):
+        labelled_images(tmp_path, 2)

@@ -1,3 +1,4 @@
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -5,12 +6,12 @@ import pytest
 
 from strrn.render.expression import Expression
 from strrn.render.identity import sample_person
-from strrn.render.mesh import load_mesh, open_mesh, save_mesh
+from strrn.render.mesh import Mesh, load_mesh, open_mesh, save_mesh
 
 
 def test_targets_are_read_into_our_numbers(toy_mesh):
-    row = toy_mesh.target_index()["cheek/l-cheek-volume-incr"]
-    offsets = toy_mesh.targets[row].reshape(-1, 3)
+    row = toy_mesh.target_index["cheek/l-cheek-volume-incr"]
+    offsets = toy_mesh.blend([row], [1.0])
     moved = np.linalg.norm(offsets, axis=1) > 0
     assert moved.any() and (toy_mesh.base[moved, 0] > 0.5).all()
     assert offsets[moved, 0] == pytest.approx(0.05)
@@ -19,7 +20,12 @@ def test_targets_are_read_into_our_numbers(toy_mesh):
 def test_saved_mesh_is_the_same(toy_mesh, tmp_path):
     save_mesh(toy_mesh, tmp_path / "mesh.npz")
     again = open_mesh(tmp_path / "mesh.npz")
-    assert np.array_equal(again.targets, toy_mesh.targets) and np.array_equal(again.triangles, toy_mesh.triangles)
+    assert all(np.array_equal(getattr(again, field.name), getattr(toy_mesh, field.name)) for field in fields(Mesh))
+
+
+def test_a_blend_is_the_weighted_sum_of_targets(toy_mesh):
+    first, second = (toy_mesh.blend([row], [1.0]) for row in (0, 1))
+    assert toy_mesh.blend([0, 1, 0], [0.5, -2.0, 1.0]) == pytest.approx(1.5 * first - 2 * second)
 
 
 def test_missing_file_is_named_with_the_cure(tmp_path):

@@ -1,0 +1,94 @@
+"""Labelled crops that are rendered while training goes on: more faces than a disk would hold, and none seen for long."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from strrn.core.images import decode_image
+from strrn.core.processes import start_worker
+from strrn.core.progress import progress
+from strrn.data.crops import CropParameters, crop_still
+from strrn.data.datasets import LabelledCrops
+from strrn.render.parameters import RenderParameters
+from strrn.render.scene import Studio, open_studio
+from strrn.render.stills import render_identity
+
+STREAM_SEED = 4  # first number of the seeds after the run's own; the render stage has 1 to 3
+AHEAD = 4  # jobs waiting per process
+
+
+@dataclass(frozen=True)
+class StreamParameters:
+    """window: crops that an epoch draws from. fresh: how many of them are replaced before every epoch but the first. workers: processes
+    that render; the crops do not depend on it."""
+
+    window: int
+    fresh: int
+    workers: int
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.workers < 1:
+            raise ValueError(f"window and workers must be at least 1, found {self.window} and {self.workers}")
+        if not 0 <= self.fresh <= self.window:
+            raise ValueError(f"fresh must lie between 0 and window = {self.window}, found {self.fresh}")
+
+
+class CropStream:
+    """`crops`: the window, changed in place by `advance`. The k-th crop of the stream is a function of seed and k alone."""
+
+    def __init__(
+        self,
+        mesh_file: Path,
+        render: RenderParameters,
+        crop: CropParameters,
+        reference_shape: np.ndarray,
+        seed: int,
+        parameters: StreamParameters,
+    ) -> None:
+        self.parameters = parameters
+        self.pool = ProcessPoolExecutor(parameters.workers, get_context("forkserver"), initializer=start_worker)
+        self.job = partial(_crops_of_identity, mesh_file=mesh_file, render=render, crop=crop, reference_shape=reference_shape, seed=seed)
+        self.stream = self._stream()
+        first = list(progress((next(self.stream) for _ in range(parameters.window)), "render the first crops", parameters.window))
+        images, points = [image for image, _ in first], np.stack([points for _, points in first])
+        self.crops = LabelledCrops(images, points, np.isfinite(points).all(-1))
+        self.position = 0
+
+    def advance(self) -> None:
+        """Replace the oldest `fresh` crops of the window by the next ones of the stream; waits for them where rendering is slower."""
+        for _ in range(self.parameters.fresh):
+            image, points = next(self.stream)
+            row = self.position % self.parameters.window
+            self.crops.images[row], self.crops.points[row], self.crops.valid[row] = image, points, np.isfinite(points).all(-1)
+            self.position += 1
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _stream(self) -> Iterator[tuple[bytes, np.ndarray]]:
+        waiting: deque[Future] = deque()
+        identity = 0
+        while True:
+            while len(waiting) < AHEAD * self.parameters.workers + self.parameters.fresh:
+                waiting.append(self.pool.submit(self.job, identity))
+                identity += 1
+            yield from waiting.popleft().result()
+
+
+@cache
+def _studio(mesh_file: Path) -> Studio:
+    return open_studio(mesh_file)
+
+
+def _crops_of_identity(
+    identity: int, mesh_file: Path, render: RenderParameters, crop: CropParameters, reference_shape: np.ndarray, seed: int
+) -> list[tuple[bytes, np.ndarray]]:
+    stills = render_identity(_studio(mesh_file), render, np.random.SeedSequence([seed, STREAM_SEED, identity]), render.stills.per_identity)
+    everything = np.ones(len(reference_shape), bool)
+    return [crop_still(decode_image(still.image), still.points_frame, everything, reference_shape, crop) for still in stills]
