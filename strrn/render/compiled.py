@@ -19,7 +19,7 @@ def njit_inlining(*modules: ModuleType) -> Callable[[Callable], Callable]:
 
     def decorate(function: Callable) -> Callable:
         contents = b"".join(Path(module.__file__).read_bytes() for module in modules)
-        compiled = njit(fastmath=True, nogil=True)(function)
+        compiled = njit(fastmath=True, nogil=True, error_model="numpy")(function)
         before = config.CACHE_DIR
         config.CACHE_DIR = str(CACHE / f"inlined-{hashlib.sha256(contents).hexdigest()[:16]}")
         try:

@@ -57,10 +57,10 @@ def sample_expression(rng: np.random.Generator, strength: float) -> Expression:
     strength: 0..1 scales everything but the blink.
     """
     weights: dict[str, float] = {}
-    mood = rng.choice(["neutral", "smile", "laugh", "speech", "surprise", "frown"], p=[0.25, 0.27, 0.13, 0.22, 0.06, 0.07])
+    mood = rng.choice(["neutral", "smile", "laugh", "speech", "surprise", "frown"], p=[0.2, 0.4, 0.15, 0.16, 0.04, 0.05])
     match mood:
         case "smile":
-            _smile(weights, rng, rng.uniform(0.2, 0.9) * strength, open_mouth=rng.random() < 0.35)
+            _smile(weights, rng, rng.uniform(0.25, 1.0) * strength, open_mouth=rng.random() < 0.6)
         case "laugh":
             _smile(weights, rng, rng.uniform(0.6, 1.0) * strength, open_mouth=True)
             weights["jawOpen"] = rng.uniform(0.15, 0.8) * strength
@@ -95,10 +95,11 @@ def _smile(weights: dict[str, float], rng: np.random.Generator, amount: float, o
     both(weights, "mouthSmile", left, right)
     both(weights, "cheekSquint", amount * rng.uniform(0.2, 0.9))
     both(weights, "eyeSquint", amount * rng.uniform(0, 0.6))
+    both(weights, "mouthStretch", amount * rng.uniform(0, 0.4))
     if open_mouth:
-        both(weights, "mouthUpperUp", amount * rng.uniform(0.2, 0.7))
-        both(weights, "mouthLowerDown", amount * rng.uniform(0.1, 0.6))
-        weights["jawOpen"] = amount * rng.uniform(0.0, 0.2)
+        both(weights, "mouthUpperUp", amount * rng.uniform(0.2, 0.8))
+        both(weights, "mouthLowerDown", amount * rng.uniform(0.1, 0.7))
+        weights["jawOpen"] = amount * rng.uniform(0.0, 0.15)
 
 
 def _set(weights: dict[str, float], unit: str, value: float, rng: np.random.Generator) -> None:

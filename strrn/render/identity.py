@@ -10,6 +10,23 @@ POSITIVE = ("-incr", "-up", "-out", "-forward", "-convex", "-uncompress")
 NEGATIVE = ("-decr", "-down", "-in", "-backward", "-concave", "-compress")
 
 
+# Where the average face of photographs (300-W, development half; `python -m benchmarks.landmarks`) differs from MakeHuman's: mean of a
+# detail axis, 1 = its full target.
+PHOTOGRAPHS = {
+    "mouth/mouth-scale-vert": -0.35,
+    "mouth/mouth-scale-horiz": 0.15,
+    "mouth/mouth-upperlip-height": -0.2,
+    "mouth/mouth-lowerlip-height": -0.2,
+    "eyes/l-eye-height2": 0.2,
+    "eyes/r-eye-height2": 0.2,
+    "cheek/l-cheek-bones": -0.2,
+    "cheek/r-cheek-bones": -0.2,
+    "head/head-fat": -0.1,
+    "chin/chin-width": -0.2,
+    "chin/chin-height": -0.15,
+}
+
+
 @dataclass(frozen=True)
 class Person:
     """Shape of a head and the traits that skin and hair are chosen by.
@@ -27,13 +44,15 @@ class Person:
 class DetailAxes:
     """Detail targets as axes: a value v > 0 moves along `positive`, v < 0 along `negative` (rows of Mesh.target_names, -1 = none).
 
-    twin: the same axis on the other side of the face, or -1. spread: standard deviation relative to the parameter `detail`.
+    twin: the same axis on the other side of the face, or -1. spread: standard deviation relative to the parameter `detail`. mean: of the
+    values, see PHOTOGRAPHS.
     """
 
     positive: np.ndarray
     negative: np.ndarray
     twin: np.ndarray
     spread: np.ndarray
+    mean: np.ndarray
 
 
 def detail_axes(mesh: Mesh) -> DetailAxes:
@@ -50,7 +69,7 @@ def detail_axes(mesh: Mesh) -> DetailAxes:
     twin = [number.get(_other_side(name), -1) for name in names]
     spread = [_spread(name) for name in names]
     table = np.array([rows[name] for name in names])
-    return DetailAxes(table[:, 0], table[:, 1], np.array(twin), np.array(spread))
+    return DetailAxes(table[:, 0], table[:, 1], np.array(twin), np.array(spread), np.array([PHOTOGRAPHS.get(name, 0.0) for name in names]))
 
 
 def _other_side(name: str) -> str:
@@ -105,7 +124,7 @@ def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, detail
 
 
 def _detail_values(rng: np.random.Generator, axes: DetailAxes, detail: float, asymmetry: float) -> np.ndarray:
-    values = rng.normal(0, 1, len(axes.positive)) * axes.spread * detail
+    values = axes.mean + rng.normal(0, 1, len(axes.positive)) * axes.spread * detail
     for axis, twin in enumerate(axes.twin):
         if axis < twin:
             values[twin] = values[axis] + asymmetry * detail * rng.normal()

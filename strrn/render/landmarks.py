@@ -17,19 +17,19 @@ from strrn.render.rasteriser import rasterise
 NUM_LANDMARKS = 68
 # Landmark -> vertices of base.obj of the person's right half (image left) and the middle; two vertices stand for their mean.
 RIGHT_VERTICES = {
-    27: (133,),
-    28: (131,),
-    29: (201,),
-    30: (5054,),
+    27: (132,),
+    28: (131, 135),
+    29: (164,),
+    30: (294, 5134),
     31: (286,),
     32: (313,),
     33: (317,),
     36: (21,),
-    37: (4848,),
+    37: (4848, 4848, 4849),
     38: (4865,),
-    39: (66,),
+    39: (66, 66, 50),
     40: (47,),
-    41: (41,),
+    41: (41, 41, 36),
     48: (425,),
     49: (5354,),
     50: (450, 456),
@@ -37,11 +37,11 @@ RIGHT_VERTICES = {
     57: (492,),
     58: (486,),
     59: (406, 480),
-    60: (3708,),
-    61: (471,),
+    60: (3708, 446),
+    61: (470, 471, 474),
     62: (474,),
     66: (493,),
-    67: (481, 487),
+    67: (481, 487, 487),
 }
 MIRRORED = {
     34: 32,
@@ -69,8 +69,8 @@ FAN_FRONT, FAN_BACK, FAN_STEP = 66.0, -50.0, 2.0
 FAN_INNER = 0.35  # dm; nearer surfaces are inside the mouth
 CONTOUR_POINTS = 17
 # Brow: where its middle line runs in the rest pose, outer to inner end, for the person's right (negative x).
-BROW_X = np.array([0.545, 0.455, 0.345, 0.225, 0.112])
-BROW_Y = np.array([7.458, 7.532, 7.553, 7.538, 7.49])
+BROW_X = np.array([0.558, 0.467, 0.350, 0.231, 0.117])
+BROW_Y = np.array([7.444, 7.523, 7.548, 7.538, 7.497])
 BROW_ABOVE = 0.3  # landmarks lie this share of the half width above the middle line: annotators mark the upper edge more than the lower
 DEPTH_TOLERANCE = 0.045  # dm; a point this little behind the nearest surface still counts as visible (lids and lips fold)
 
@@ -264,11 +264,17 @@ def spread_contour(line: np.ndarray) -> np.ndarray:
     return np.concatenate([right, left[1:]])
 
 
-def _spread(line: np.ndarray, count: int) -> np.ndarray:
+@njit(cache=True, nogil=True)
+def _spread(line, count):
     """`count` points evenly along a polyline (N, 3), measured in the picture's plane."""
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line[:, :2], axis=0), axis=1))])
+    along = np.zeros(len(line))
+    for n in range(1, len(line)):
+        along[n] = along[n - 1] + np.hypot(line[n, 0] - line[n - 1, 0], line[n, 1] - line[n - 1, 1])
     at = np.linspace(0, along[-1], count)
-    return np.stack([np.interp(at, along, column) for column in line.T], 1)
+    spread = np.empty((count, 3))
+    for k in range(3):
+        spread[:, k] = np.interp(at, along, line[:, k])
+    return spread
 
 
 def visibility(points: np.ndarray, depth: np.ndarray, buffer: np.ndarray, tolerance: float) -> np.ndarray:
@@ -277,11 +283,19 @@ def visibility(points: np.ndarray, depth: np.ndarray, buffer: np.ndarray, tolera
     points: (N, 2) pixels of the depth buffer (H, W); depth: (N,) of the points themselves. One free pixel in the 3 x 3 around it is enough,
     so a point on the contour is not hidden by the face that it bounds. Points outside the picture are not visible.
     """
+    return _seen(np.rint(points).astype(np.int64), depth, buffer, tolerance)
+
+
+@njit(cache=True, nogil=True)
+def _seen(pixels, depth, buffer, tolerance):
     height, width = buffer.shape
-    x, y = np.rint(points[:, 0]).astype(int), np.rint(points[:, 1]).astype(int)
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    seen = np.zeros(len(points), bool)
-    for number in np.flatnonzero(inside):
-        around = buffer[max(y[number] - 1, 0) : y[number] + 2, max(x[number] - 1, 0) : x[number] + 2]
-        seen[number] = around.min() <= depth[number] + tolerance
+    seen = np.zeros(len(pixels), np.bool_)
+    for number in range(len(pixels)):
+        x, y = pixels[number]
+        if not (0 <= x < width and 0 <= y < height):
+            continue
+        for row in range(max(y - 1, 0), min(y + 2, height)):
+            for column in range(max(x - 1, 0), min(x + 2, width)):
+                if buffer[row, column] <= depth[number] + tolerance:
+                    seen[number] = True
     return seen

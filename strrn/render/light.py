@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from strrn.render.plain import plain
-from strrn.render.rasteriser import rasterise, vertex_normals
+from strrn.render.rasteriser import bounds, rasterise, vertex_normals
 
 SHADOW_SIZE = 224
 OCCLUSION_DIRECTIONS = 120
@@ -82,7 +82,7 @@ def shadow_map(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarra
     """What a far lamp in `direction` sees of posed vertices (V, 3): the map's camera and its depths (size, size)."""
     axes = look_along(direction)
     seen = vertices @ axes.T
-    low, high = seen[:, :2].min(0), seen[:, :2].max(0)
+    low, high = bounds(seen)
     centre = (low + high) / 2
     scale = float((size - 3) / (high - low).max())
     points = (seen[:, :2] - centre) * np.float32([scale, -scale]) + np.float32((size - 1) / 2)

@@ -12,6 +12,7 @@ from numba import njit
 from strrn.render.identity import Person
 from strrn.render.landmarks import BROW_X, BROW_Y
 from strrn.render.noise import BLOTCH, MOTTLE, NOISE_SIZE, PORE, STRAND, noise_at
+from strrn.render.parameters import LookParameters
 from strrn.render.plain import plain
 
 # Skin of photographs from light to dark (sRGB), after the ten tones of the Monk scale without its two ends.
@@ -34,6 +35,8 @@ HAIR_COLOURS = np.array(
 IRIS_COLOURS = np.array([(46, 30, 22), (78, 52, 34), (104, 88, 56), (84, 110, 124), (106, 122, 110)])
 TEXTURE_SCALE = 200.0  # noise pixels per dm
 FACE_AXIS = 0.3  # z of the vertical axis around which skin coordinates run
+NOTHING_WORN, CAP, SCARF = 0.0, 1.0, 2.0  # Look.worn
+SCARF_OVAL = 0.0, 7.12, 0.80, 1.08  # the face that a scarf leaves free: middle x and y, half width and height, dm of the rest pose
 EYE_IRIS = 0.47  # angle from the gaze at which the iris ends, radians
 
 
@@ -72,6 +75,12 @@ class Look(NamedTuple):
     clothes: tuple
     clothes_second: tuple
     clothes_shape: tuple
+    worn: float
+    worn_line: tuple
+    worn_colour: tuple
+    worn_second: tuple
+    worn_stripes: float
+    wrinkles: float
     sclera: tuple
     iris: tuple
     pupil: float
@@ -86,10 +95,12 @@ def linear(srgb: np.ndarray) -> np.ndarray:
     return np.float32((np.asarray(srgb, np.float64) / 255) ** 2.2)
 
 
-def sample_look(rng: np.random.Generator, person: Person, eye_centres: np.ndarray, lash_line: np.ndarray, beards: float) -> Look:
+def sample_look(
+    rng: np.random.Generator, person: Person, eye_centres: np.ndarray, lash_line: np.ndarray, parameters: LookParameters
+) -> Look:
     """Looks that fit the person. eye_centres: (2, 3) rest pose. lash_line: (2, N, 2) rest x, y of the upper lids, ascending x.
 
-    beards: share of grown men with one. The middle line of the brows is `look.brow_x`, `look.brow_y` (2, 5).
+    The middle line of the brows is `look.brow_x`, `look.brow_y` (2, 5).
     """
     tone = _skin_tone(rng, person)
     warmth = rng.normal(0.01, 0.025)
@@ -97,12 +108,14 @@ def sample_look(rng: np.random.Generator, person: Person, eye_centres: np.ndarra
     hair = _hair_colour(rng, person, tone)
     female, adult = person.sex < 0.5, person.age > 0.4
     brow_x, brow_y, brow_half = _sample_brows(rng, female)
-    bearded = not female and adult and rng.random() < beards
+    bearded = not female and adult and rng.random() < parameters.beards
     made_up = female and adult and rng.random() < 0.45
     lips = skin * rng.uniform((0.72, 0.52, 0.55), (0.95, 0.75, 0.8))
     if made_up and rng.random() < 0.6:
         lips = np.array([rng.uniform(140, 205), rng.uniform(40, 95), rng.uniform(60, 110)]) * (0.55 + 0.45 * skin[0] / 255)
     clothes = rng.uniform(15, 235) * rng.uniform(0.75, 1.1, 3) if rng.random() < 0.5 else rng.uniform(10, 220, 3)
+    worn = _sample_worn(rng, female, parameters)
+    cloth = rng.uniform(12, 235) * rng.uniform(0.7, 1.15, 3)
     look = Look(
         skin=linear(np.clip(skin, 20, 250)),
         redness=rng.uniform(0.0, 0.2),
@@ -135,6 +148,12 @@ def sample_look(rng: np.random.Generator, person: Person, eye_centres: np.ndarra
         clothes=linear(np.clip(clothes, 8, 240)),
         clothes_second=linear(np.clip(clothes * rng.uniform(0.3, 1.3), 8, 240)),
         clothes_shape=np.float32([rng.uniform(5.55, 6.0), rng.uniform(0.0, 0.5), rng.choice([0.0, rng.uniform(6, 30)])]),
+        worn=worn,
+        worn_line=_sample_worn_line(rng, worn),
+        worn_colour=linear(np.clip(cloth, 8, 240)),
+        worn_second=linear(np.clip(cloth * rng.uniform(0.4, 1.5), 8, 240)),
+        worn_stripes=rng.uniform(15, 60) * (rng.random() < 0.3),
+        wrinkles=parameters.wrinkles * rng.uniform(0.2, 1.0) * min(max(person.age - 0.35, 0.0) / 0.5, 1.0),
         sclera=linear(rng.uniform((180, 172, 166), (218, 213, 210))),
         iris=linear(IRIS_COLOURS[_iris(rng, tone)] * rng.uniform(0.8, 1.25)),
         pupil=rng.uniform(0.13, 0.24),
@@ -195,6 +214,19 @@ def _sample_hairline(rng: np.random.Generator, female: bool) -> np.ndarray:
     return np.float32([forehead, rng.uniform(0.75, 1.15), rng.normal(0, 0.1), rng.uniform(-0.6, 0.2), *wave, nape])
 
 
+def _sample_worn(rng: np.random.Generator, female: bool, parameters: LookParameters) -> float:
+    drawn = rng.random()
+    scarves = parameters.scarves * (1.9 if female else 0.1)
+    return CAP if drawn < parameters.caps else SCARF if drawn < parameters.caps + scarves else NOTHING_WORN
+
+
+def _sample_worn_line(rng: np.random.Generator, worn: float) -> np.ndarray:
+    """The edge of a cap or scarf, as of `_sample_hairline`."""
+    if worn == SCARF:
+        return np.float32([rng.normal(7.86, 0.05), 0.4, 0.0, rng.uniform(-0.5, -0.1), 0.0, 1.0, 0.0, 5.0])
+    return np.float32([rng.normal(7.80, 0.06), rng.uniform(0.1, 0.35), rng.normal(0, 0.04), rng.uniform(-0.1, 0.1), 0.0, 1.0, 0.0, 7.4])
+
+
 def _sample_beard(rng: np.random.Generator) -> np.ndarray:
     """cheek line (dm above the mouth at the ear), chin only (0/1), moustache (0/1), jaw (0/1)."""
     style = rng.choice(["full", "goatee", "moustache", "chin strap"], p=[0.6, 0.2, 0.1, 0.1])
@@ -233,12 +265,25 @@ def above_hairline(line, x, y, z):
     return y - edge
 
 
+@njit(inline="always", fastmath=True)
+def above_worn_edge(worn, line, x, y, z):
+    """How far (dm) a point of the head lies inside a cap or scarf; negative where it is free."""
+    above = above_hairline(line, x, y, z)
+    if worn == SCARF:
+        across, along = (x - SCARF_OVAL[0]) / SCARF_OVAL[2], (y - SCARF_OVAL[1]) / SCARF_OVAL[3]
+        above = max(above, 0.7 * (np.sqrt(across * across + along * along) - 1.0) if z > 0.3 else 0.5)
+    return above
+
+
 @njit(cache=True, fastmath=True, nogil=True)
-def hair_cover(line, rest):
-    """above_hairline of all points (V, 3)."""
-    cover = np.empty(rest.shape[0], np.float32)
+def covers(look, rest):
+    """above_hairline and above_worn_edge of all points (V, 3): (V, 2), -1 where there is nothing of the kind."""
+    cover = np.full((rest.shape[0], 2), -1.0, np.float32)
     for v in range(rest.shape[0]):
-        cover[v] = above_hairline(line, rest[v, 0], rest[v, 1], rest[v, 2])
+        if look.hair_density > 0.0:
+            cover[v, 0] = above_hairline(look.hairline, rest[v, 0], rest[v, 1], rest[v, 2])
+        if look.worn != NOTHING_WORN:
+            cover[v, 1] = above_worn_edge(look.worn, look.worn_line, rest[v, 0], rest[v, 1], rest[v, 2])
     return cover
 
 
@@ -283,6 +328,15 @@ def beard_cover(look, x, y, z, blotch, pore):
 
 
 @njit(inline="always", fastmath=True)
+def folds(x, y, z, bump):
+    """-1..1: slope of the lines across the forehead."""
+    if z < 0.9 or y < 7.55 or y > 8.0:
+        return 0.0
+    zone = smooth(7.58, 7.66, y) * smooth(7.98, 7.86, y) * smooth(0.6, 0.35, abs(x))
+    return zone * np.sin(70.0 * (y + 0.05 * x * x) + 0.5 * bump)
+
+
+@njit(inline="always", fastmath=True)
 def times(colour, factor):
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
@@ -295,6 +349,12 @@ def mixed(colour, other, share):
         colour[1] + share * (other[1] - colour[1]),
         colour[2] + share * (other[2] - colour[2]),
     )
+
+
+@njit(inline="always", fastmath=True)
+def worn_cloth(look, along, mottle, pore):
+    stripe = look.worn_stripes > 0.0 and np.sin(look.worn_stripes * along) > 0.2
+    return times(look.worn_second if stripe else look.worn_colour, max(0.3, 1.0 + 0.06 * mottle + 0.06 * pore))
 
 
 @njit(inline="always", fastmath=True)
@@ -313,6 +373,8 @@ def body_albedo(look, bank, x, y, z, lips, inside, ears):
         return times(look.clothes_second if stripe else look.clothes, 1.0 + 0.12 * mottle + 0.05 * pore), 0.0, bump, 0.0
     if inside > 0.5:
         return times(look.tongue, 0.25), 0.0, bump, 1.0
+    if look.worn != NOTHING_WORN and above_worn_edge(look.worn, look.worn_line, x, y, z) > 0.0:
+        return worn_cloth(look, y, mottle, pore), 0.0, bump, 0.0
     over_hairline = above_hairline(look.hairline, x, y, z)
     hairy = look.hair_density > 0.0 and ears < 0.4 and lips < 0.3 and inside < 0.3 and over_hairline > -0.1
     blotch = noise_at(bank, BLOTCH, u, v)

@@ -90,7 +90,8 @@ def cover(light: np.ndarray, mask: np.ndarray, occluder: Occluder, brightness: f
 class Glasses:
     """Frame outlines in the rest pose: (2, N, 3) rims, person's right first; bridge (3, 3); temples (2, 2, 3).
 
-    width: dm. colour, lens: (3,) linear RGB; tint: 0..1, of the lenses.
+    width: dm. colour, lens: (3,) linear RGB; tint: 0..1, of the lenses. panes: (2, 4, 3) bright windows that the lenses mirror, reflection:
+    0..1, how bright.
     """
 
     rims: np.ndarray
@@ -100,10 +101,12 @@ class Glasses:
     colour: np.ndarray
     lens: np.ndarray
     tint: float
+    panes: np.ndarray
+    reflection: float
 
 
-def sample_glasses(rng: np.random.Generator, sun: float) -> Glasses:
-    """sun: probability of dark lenses."""
+def sample_glasses(rng: np.random.Generator, sun: float, reflections: float) -> Glasses:
+    """sun: probability of dark lenses; reflections: of a window that they mirror."""
     half_width, half_height = rng.uniform(0.2, 0.27), rng.uniform(0.13, 0.21)
     gap, power = rng.uniform(0.30, 0.335), 2 / rng.uniform(2, 5)
     angle = np.linspace(0, 2 * np.pi, 40)
@@ -119,5 +122,10 @@ def sample_glasses(rng: np.random.Generator, sun: float) -> Glasses:
     dark = rng.random() < sun
     colour = rng.uniform(0.005, 0.05, 3) if rng.random() < 0.7 else rng.uniform(0.05, 0.5, 3)
     lens = rng.uniform(0.005, 0.05, 3) if dark else np.full(3, rng.uniform(0.4, 1.0))
+    low, high = rng.uniform(-1.1, 0.3, 2), rng.uniform(0.25, 1.2, 2)
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * high + low + rng.normal(0, 0.12, (4, 2))
+    centres = rims[:, :-1].mean(1)
+    panes = centres[:, None] + np.concatenate([corners * [half_width, half_height], np.zeros((4, 1))], 1)[None]
+    reflection = rng.uniform(0.1, 0.7) * float(rng.random() < reflections)
     return Glasses(rims, bridge, temples, rng.uniform(0.012, 0.04), np.float32(colour), np.float32(lens),
-                   float(rng.uniform(0.75, 0.97) if dark else rng.uniform(0, 0.08)))  # fmt: skip
+                   float(rng.uniform(0.75, 0.97) if dark else rng.uniform(0, 0.08)), panes, reflection)  # fmt: skip

@@ -1,6 +1,6 @@
 """The `render` section of params.yaml. docs/renderer.md tells what each range does to the pictures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 def _require(holds: bool, key: str, found: object, expected: str) -> None:
@@ -68,7 +68,7 @@ class ClipsParameters:
 @dataclass
 class LookParameters:
     """detail: standard deviation of the shape targets. asymmetry: share of it by which the sides differ. expression: 0..1. beards (of grown
-    men), glasses, sunglasses (of the glasses), long_hair: shares."""
+    men), glasses, sunglasses and reflections (of the glasses), long_hair, caps, scarves: shares. wrinkles: 0..1, depth in old age."""
 
     detail: float
     asymmetry: float
@@ -76,11 +76,15 @@ class LookParameters:
     beards: float
     glasses: float
     sunglasses: float
+    reflections: float
     long_hair: float
+    caps: float
+    scarves: float
+    wrinkles: float
 
     def __post_init__(self) -> None:
-        for key in ("detail", "asymmetry", "expression", "beards", "glasses", "sunglasses", "long_hair"):
-            _share(getattr(self, key), f"look.{key}")
+        for field in fields(self):
+            _share(getattr(self, field.name), f"look.{field.name}")
 
 
 @dataclass

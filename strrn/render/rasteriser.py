@@ -67,3 +67,14 @@ def vertex_normals(vertices, triangles):
             for k in range(3):
                 normals[v, k] /= length
     return normals
+
+
+@njit(cache=True, nogil=True)
+def bounds(points):
+    """Smallest and largest of the first two columns of (N, 2 or more): (2,) each."""
+    low, high = points[0, :2].copy(), points[0, :2].copy()
+    for n in range(points.shape[0]):
+        for k in range(2):
+            low[k] = min(low[k], points[n, k])
+            high[k] = max(high[k], points[n, k])
+    return low, high

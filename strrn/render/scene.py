@@ -8,7 +8,7 @@ import numpy as np
 
 from strrn.render.camera import Pose
 from strrn.render.expression import Expression, Units
-from strrn.render.hair import HairSheet, sample_sheet, volume
+from strrn.render.hair import Sheet, rise, sample_brim, sample_sheet, volume
 from strrn.render.identity import DetailAxes, Person, detail_axes, sample_person
 from strrn.render.landmarks import (
     BROW_ABOVE,
@@ -21,16 +21,17 @@ from strrn.render.landmarks import (
     visibility,
 )
 from strrn.render.light import Lights, shadow_map
-from strrn.render.material import TEXTURE_SCALE, Look, sample_look
+from strrn.render.material import CAP, SCARF, TEXTURE_SCALE, Look, sample_look
 from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE, Mesh, open_mesh
 from strrn.render.noise import grain_bank, noise_bank, noise_level, noise_levels
 from strrn.render.occluder import SHIFT, Glasses, sample_glasses
 from strrn.render.parameters import LookParameters
-from strrn.render.rasteriser import rasterise, vertex_normals
-from strrn.render.shading import HAIR_SHEET, shade
+from strrn.render.rasteriser import bounds, rasterise, vertex_normals
+from strrn.render.shading import shade
 
 # Upper lid margins from the outer to the inner corner of the person's right eye, vertices of base.obj: the lashes are painted there.
 RIGHT_LID = (4852, 4850, 4849, 4848, 4847, 4865, 4866, 4867)
+ORIGIN = np.float32([0, 7.05, 0.75])  # of the actor's space, in the rest pose
 SHADOW_SIZES = 96, 224  # pixels of the shadow map: as many as the head has
 EYE_VERTICES = slice(9, 21)  # rows of LandmarkMap.inner that are landmarks 36..47
 
@@ -78,14 +79,16 @@ def build_studio(mesh: Mesh) -> Studio:
 
 @dataclass(frozen=True)
 class Actor:
-    """A person with looks. neutral: (V, 3) float32 vertices about the head's origin. hair_thickness: dm on the scalp."""
+    """A person with looks. neutral: (V, 3) float32 vertices about the head's origin. rise: (V, 1) dm of hair, cap or scarf over the skin.
+    hair_thickness: dm, on the scalp."""
 
     person: Person
     look: Look
     neutral: np.ndarray
     brows: SurfacePoints
+    rise: np.ndarray
     hair_thickness: float
-    sheet: HairSheet | None
+    sheets: tuple[Sheet, ...]
     glasses: Glasses | None
 
 
@@ -95,17 +98,22 @@ def sample_actor(rng: np.random.Generator, studio: Studio, parameters: LookParam
     person = sample_person(rng, mesh, studio.axes, parameters.detail, parameters.asymmetry)
     vertices = mesh.base + person.offsets
     rest_face, face = studio.landmarks.inner.on(mesh.rest), studio.landmarks.inner.on(vertices)
-    shift = (face - rest_face).mean(0)
-    neutral = (vertices - shift - np.float32([0, 7.05, 0.75])).astype(np.float32)
-    look = sample_look(rng, person, studio.eye_centres, studio.lash_line, parameters.beards)
+    placed = (vertices - (face - rest_face).mean(0)).astype(np.float32)
+    look = sample_look(rng, person, studio.eye_centres, studio.lash_line, parameters)
     female = person.sex < 0.5
-    thickness = float(rng.choice([0.02, 0.06, 0.12, 0.2]) * rng.uniform(0.5, 1.2)) * look.hair_density
-    long_hair = look.hair_density > 0 and rng.random() < parameters.long_hair * (1.5 if female else 0.35)
-    sheet = sample_sheet(rng, neutral + np.float32([0, 7.05, 0.75]), mesh.rest, thickness) if long_hair else None
-    if sheet is not None:
-        sheet = replace(sheet, vertices=sheet.vertices - np.float32([0, 7.05, 0.75]))
-    glasses = sample_glasses(rng, parameters.sunglasses) if rng.random() < parameters.glasses else None
-    return Actor(person, look, neutral, _brow_points(studio, look), thickness, sheet, glasses)
+    hair = float(rng.choice([0.02, 0.06, 0.12, 0.2]) * rng.uniform(0.5, 1.2)) * look.hair_density
+    if look.worn:
+        hair = min(hair, 0.05)
+    cloth = rng.uniform(0.04, 0.14)
+    sheets = []
+    if look.worn != SCARF and look.hair_density > 0 and rng.random() < parameters.long_hair * (1.5 if female else 0.35):
+        sheets.append(sample_sheet(rng, placed, mesh.rest, hair))
+    if look.worn == CAP and rng.random() < 0.6:
+        sheets.append(sample_brim(rng, placed, mesh.rest, look.worn_line[0], cloth))
+    sheets = tuple(replace(sheet, vertices=sheet.vertices - ORIGIN) for sheet in sheets)
+    glasses = sample_glasses(rng, parameters.sunglasses, parameters.reflections) if rng.random() < parameters.glasses else None
+    standing = rise(look, mesh.rest, mesh.masks, hair, cloth)
+    return Actor(person, look, placed - ORIGIN, _brow_points(studio, look), standing, hair, sheets, glasses)
 
 
 def _brow_points(studio: Studio, look: Look) -> SurfacePoints:
@@ -149,21 +157,21 @@ def view_head(
     """Render a head into a (height, width) layer. supersampling: samples a pixel along each axis."""
     mesh, rotation = studio.mesh, pose.rotation
     bare = actor.neutral + studio.units.apply(expression)
-    shown = (
-        bare if actor.hair_thickness == 0 else volume(bare, mesh.rest, studio.solid, mesh.masks, actor.look.hairline, actor.hair_thickness)
-    )
+    shown = volume(bare, studio.solid, actor.rise) if actor.rise.any() else bare
     posed = shown @ rotation.T
     triangles, group, rest, masks, ambient = studio.triangles, studio.group, mesh.rest, mesh.masks, mesh.ambient
-    if actor.sheet is not None:
-        count = len(posed)
-        posed = np.concatenate([posed, actor.sheet.vertices @ rotation.T])
-        triangles = np.concatenate([triangles, actor.sheet.triangles + np.int32(count)])
-        group = np.concatenate([group, np.full(len(actor.sheet.triangles), HAIR_SHEET, np.int32)])
-        rest = np.concatenate([rest, actor.sheet.texture])
-        masks = np.concatenate([masks, np.zeros((len(actor.sheet.texture), 3), np.float32)])
-        ambient = np.concatenate([ambient, np.full(len(actor.sheet.texture), 0.75, np.float32)])
+    outside = [triangles]  # both sides of a sheet together would cancel each other's normals
+    for sheet in actor.sheets:
+        faces = sheet.outside + np.int32(len(posed))
+        outside.append(faces)
+        posed = np.concatenate([posed, sheet.vertices @ rotation.T])
+        triangles = np.concatenate([triangles, faces, faces[:, ::-1]])
+        group = np.concatenate([group, np.full(2 * len(faces), sheet.group, np.int32)])
+        rest = np.concatenate([rest, sheet.texture])
+        masks = np.concatenate([masks, np.zeros((len(sheet.texture), 3), np.float32)])
+        ambient = np.concatenate([ambient, np.full(len(sheet.texture), 0.75, np.float32)])
     posed = np.ascontiguousarray(posed, np.float32)
-    normals = vertex_normals(posed, triangles if actor.sheet is None else np.concatenate([studio.triangles, _outside(actor, len(shown))]))
+    normals = vertex_normals(posed, np.concatenate(outside))
     pixels = pose.project(posed)
     left, top, right, bottom = _region(pixels, height, width)
     step = np.float32(supersampling)
@@ -187,6 +195,7 @@ def view_head(
         actor.look,
         gaze,
         _mouth_open(studio, bare),
+        _raised_brows(expression),
         lights,
         shadow,
         shadow_depth,
@@ -211,13 +220,15 @@ def _mouth_open(studio: Studio, vertices: np.ndarray) -> float:
     return float(np.clip((apart - 0.06) / 0.2, 0.08, 1.0))
 
 
-def _outside(actor: Actor, count: int) -> np.ndarray:
-    """The outward half of the hair sheet's triangles: both halves together would cancel each other's normals."""
-    return actor.sheet.triangles[: len(actor.sheet.triangles) // 2] + np.int32(count)
+def _raised_brows(expression: Expression) -> float:
+    """0..1: how far the brows are up, and the forehead in folds."""
+    weights = expression.weights
+    return max(weights.get("browInnerUp", 0.0), weights.get("browOuterUpLeft", 0.0), weights.get("browOuterUpRight", 0.0))
 
 
 def _region(pixels: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
-    low, high = np.floor(pixels[:, :2].min(0)).astype(int), np.ceil(pixels[:, :2].max(0)).astype(int) + 1
+    low, high = bounds(pixels)
+    low, high = np.floor(low).astype(int), np.ceil(high).astype(int) + 1
     left, top = max(0, int(low[0])), max(0, int(low[1]))
     return left, top, max(left + 1, min(width, int(high[0]))), max(top + 1, min(height, int(high[1])))
 
@@ -251,8 +262,14 @@ def _draw_glasses(layer: np.ndarray, studio: Studio, actor: Actor, vertices: np.
         # The temple on the far side of a turned head is hidden behind the face.
         if (1 if side else -1) * pose.yaw < 0.2:
             cv2.polylines(frame, [np.rint(placed(temple) * one).astype(np.int32)], False, 255, max(1, thickness - 1), cv2.LINE_AA, SHIFT)
+    reflection = np.zeros((height, width), np.uint8)
+    if glasses.reflection > 0:
+        for pane in glasses.panes:
+            cv2.fillPoly(reflection, [np.rint(placed(pane) * one).astype(np.int32)], 255, cv2.LINE_AA, SHIFT)
+        reflection &= lens
     brightness = np.float32(lights.sky) + np.float32(0.3) * np.float32(lights.colours[0])
-    for mask, colour, strength in ((lens, glasses.lens, glasses.tint), (frame, glasses.colour, 1.0)):
+    parts = (lens, glasses.lens, glasses.tint), (reflection, np.float32(1.6), glasses.reflection), (frame, glasses.colour, 1.0)
+    for mask, colour, strength in parts:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if len(rows) == 0:
             continue

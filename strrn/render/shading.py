@@ -2,26 +2,43 @@
 
 import numpy as np
 
+from strrn.render import hair as hair_module
 from strrn.render import light, material, mesh, noise, rasteriser
 from strrn.render.compiled import njit_inlining
+from strrn.render.hair import CLOTH_SHEET, HAIR_SHEET
 from strrn.render.light import lit_share
-from strrn.render.material import body_albedo, eye_albedo, times
+from strrn.render.material import body_albedo, eye_albedo, folds, times, worn_cloth
 from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE
-from strrn.render.noise import STRAND, noise_at
+from strrn.render.noise import MOTTLE, PORE, STRAND, noise_at
 from strrn.render.rasteriser import NOTHING
 
-HAIR_SHEET = 100  # group number of hair that hangs free of the head (strrn.render.hair)
 
-
-@njit_inlining(light, material, mesh, noise, rasteriser)
+@njit_inlining(hair_module, light, material, mesh, noise, rasteriser)
 def shade(
-    index, weights, triangles, group, rest, posed, normals, ambient, masks, look, gaze, mouth_open, lights, shadow, shadow_depth, view, bank
+    index,
+    weights,
+    triangles,
+    group,
+    rest,
+    posed,
+    normals,
+    ambient,
+    masks,
+    look,
+    gaze,
+    mouth_open,
+    raised,
+    lights,
+    shadow,
+    shadow_depth,
+    view,
+    bank,
 ):
     """Linear RGB and coverage (H, W, 4) float32 of what `rasterise` found.
 
     rest, posed, normals: (V, 3), posed and normals in the camera's axes. ambient: (V,), masks: (V, 3). gaze: (2, 3) tuples, rest pose, the
-    person's right eye first. mouth_open: 0..1, how much light enters the mouth. lights: Lights; shadow, shadow_depth:
-    of shadow_map; view: (3,) unit vector to the camera. bank: noise.
+    person's right eye first. mouth_open: 0..1, how much light enters the mouth. raised: 0..1, of the brows. lights: Lights; shadow,
+    shadow_depth: of shadow_map; view: (3,) unit vector to the camera. bank: noise.
     """
     height, width = index.shape
     picture = np.zeros((height, width, 4), np.float32)
@@ -67,18 +84,23 @@ def shade(
                 hair, wrap = 1.0, 0.1
                 strand = noise_at(bank, STRAND, x, y) + 0.5 * noise_at(bank, STRAND, x * 2.1, y)
                 colour = times(look.hair, max(0.2, 1.0 + look.hair_contrast * strand))
+            elif kind == CLOTH_SHEET:
+                colour = worn_cloth(look, y, noise_at(bank, MOTTLE, x, y), noise_at(bank, PORE, x, y))
+                gloss = 0.0
             else:
                 colour = times(look.teeth, mouth_open)
                 sky = 0.3 + 0.7 * sky
             if hair >= 0.6:
                 # Hair shines in bands of its strands, whatever its colour.
                 power, shine, gloss = 14.0, 0.05 * max(0.6 + 0.4 * bump, 0.0), 1.0
+            if look.wrinkles > 0.0 and kind == BODY:
+                ny += look.wrinkles * (0.35 + 0.65 * raised) * folds(x, y, z, bump)
             tilt = 0.4 * look.bump * (1.0 + hair) * bump
             nx += tilt
             ny += tilt
             length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
             nx, ny, nz = nx / length, ny / length, nz / length
-            if kind == HAIR_SHEET and nz < 0:
+            if kind >= HAIR_SHEET and nz < 0:
                 nx, ny, nz = -nx, -ny, -nz
             above = 0.5 + 0.5 * (nx * lights.up[0] + ny * lights.up[1] + nz * lights.up[2])
             lit = 1.0
@@ -104,7 +126,8 @@ def shade(
                 if cosine > 0.0:
                     mirrored = nx * halves[lamp, 0] + ny * halves[lamp, 1] + nz * halves[lamp, 2]
                     if mirrored > 0.6:
-                        highlight = shine * gloss * mirrored**power
+                        # mirrored to the power of `power`, by Schlick's rational function (1994): no exponential for every pixel.
+                        highlight = shine * gloss * mirrored / (power - power * mirrored + mirrored)
                 seen = lit if lamp == 0 else 0.4 + 0.6 * sky
                 red += lights.colours[lamp][0] * seen * (colour[0] * spread + highlight)
                 green += lights.colours[lamp][1] * seen * (colour[1] * diffuse + highlight)
