@@ -135,14 +135,9 @@ class FaceTracker:
         self._age += 1
         transform = fit_similarity(self._points, self._reference, self._size)
         crop = transform.crop(frame)
-        if self._parameters.mode is Mode.detector:
-            points_crop, confidence = self._detect(crop)
-            self._confidence = np.asarray(confidence, np.float32)
-        else:
-            points_crop = self._track(crop, transform.to_crop(self._points))
-        points = transform.to_frame(points_crop)
+        points, disagreement = self._step(crop, transform)
         implausible = self._implausible(points, frame.shape, transform.scale)
-        failure = implausible or self._failed_check(frame, points)
+        failure = implausible or self._failed_check(frame, points, disagreement)
         if not failure:
             self._points, self._failures, self._state = points, 0, State.tracking
             return "the checks pass again"
@@ -158,6 +153,19 @@ class FaceTracker:
             self._points = points
         self._state = State.uncertain
         return failure
+
+    def _step(self, crop: np.ndarray, transform: CropTransform) -> tuple[np.ndarray, float | None]:
+        """The points (L, 2) in the frame, and how far (crop px) detector and tracker are apart where both looked."""
+        share = self._parameters.detector_share
+        if self._parameters.mode is Mode.tracker:
+            tracked = self._track(crop, transform.to_crop(self._points))
+            if share == 0:
+                return transform.to_frame(tracked), None
+        detected, confidence = self._detect(crop)
+        self._confidence = np.asarray(confidence, np.float32)
+        if self._parameters.mode is Mode.detector:
+            return transform.to_frame(detected), None
+        return transform.to_frame((1 - share) * tracked + share * detected), _rms(tracked, detected)
 
     def _put_on_face(self, frame: np.ndarray) -> str:
         """Where a search is due: the detector's points on the largest face of MTCNN that passes the checks. Empty: none."""
@@ -205,31 +213,33 @@ class FaceTracker:
         mean = float(np.mean(confidence))
         return "" if mean >= self._parameters.min_confidence else f"detector confidence {mean:.2f}"
 
-    def _failed_check(self, frame: np.ndarray, points: np.ndarray) -> str:
-        """The first of the checks that are due (all, while the face is uncertain) that the new points fail; empty if none."""
+    def _failed_check(self, frame: np.ndarray, points: np.ndarray, disagreement: float | None) -> str:
+        """The first of the checks that are due (all, while the face is uncertain) that the new points fail; empty if none.
+
+        disagreement: of `_step`; None where the detector has not looked at this frame beside the tracker.
+        """
         limits = self._parameters
 
         def due(every: int) -> bool:
             return self._failures > 0 or self._age % every == 0
 
         in_tracker_mode = limits.mode is Mode.tracker
-        if not in_tracker_mode and (failure := self._unsure(self._confidence)):
-            return failure
         transform = fit_similarity(points, self._reference, self._size)
-        distance = float(self._scheme.distance(points))
         if in_tracker_mode and due(limits.cycle_every):
             back_crop = self._track(transform.crop(self._previous_frame), transform.to_crop(points))
-            error = _rms(transform.to_frame(back_crop), self._points) / distance
+            error = _rms(transform.to_frame(back_crop), self._points) / float(self._scheme.distance(points))
             if not error <= limits.max_cycle_error:
                 return f"cycle error {error:.2f}"
-        if in_tracker_mode and due(limits.verify_every):
+        if in_tracker_mode and disagreement is None and due(limits.verify_every):
             detected_crop, confidence = self._detect(transform.crop(frame))
             self._confidence = np.asarray(confidence, np.float32)
-            if failure := self._unsure(confidence):
+            disagreement = _rms(detected_crop, transform.to_crop(points))
+        if not in_tracker_mode or disagreement is not None:
+            if failure := self._unsure(self._confidence):
                 return failure
-            disagreement = _rms(transform.to_frame(detected_crop), points) / distance
-            if not disagreement <= limits.max_disagreement:
-                return f"detector {disagreement:.2f} away"
+            away = (disagreement or 0.0) / self._reference_distance
+            if not away <= limits.max_disagreement:
+                return f"detector {away:.2f} away"
         if due(limits.face_every):
             small = transform.then(_shrinking(self._size, FACE_CHECK_SIZE))
             box = bounding_box(small.to_crop(points))

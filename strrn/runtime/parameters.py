@@ -16,9 +16,10 @@ class Mode(Enum):
 class RuntimeParameters:
     """Distances are in units of the face's `d` (inter-pupil distance for 68 points), counts in frames. docs/tracking.md explains each.
 
+    detector_share: tracker mode; share of the detector's answer in every frame's points. 0: the tracker alone.
     cycle_every, max_cycle_error: tracker mode; how often to track back to the previous frame, and the error that is too much.
-    verify_every, max_disagreement, min_confidence: how often the detector looks at the tracked face (in detector mode: always),
-        how far its points may be from the tracked ones, and the mean confidence that it needs.
+    verify_every, max_disagreement, min_confidence: how often the detector looks at the tracked face (in detector mode, and with a
+        detector_share, always), how far its points may be from the tracked ones, and the mean confidence that it needs.
     face_every: how often MTCNN looks for a face in the crop.
     max_shape_distance: of the points to the reference shape after a similarity; max_scale_jump: ratio of two frames' face sizes.
     min_inside: share of the points that must lie inside the frame.
@@ -27,6 +28,7 @@ class RuntimeParameters:
     """
 
     mode: Mode
+    detector_share: float
     cycle_every: int
     max_cycle_error: float
     verify_every: int
@@ -42,6 +44,8 @@ class RuntimeParameters:
     def __post_init__(self) -> None:
         if not isinstance(self.mode, Mode):
             raise ValueError(f"mode: found {self.mode!r}, expected one of {[mode.name for mode in Mode]}")
+        if not 0 <= self.detector_share < 1:
+            raise ValueError(f"detector_share: found {self.detector_share}, expected a share in [0, 1)")
         for name in ("cycle_every", "verify_every", "face_every", "patience", "search_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 1 frame")

@@ -22,7 +22,7 @@ from strrn.stages.paths import MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPOR
 from strrn.stages.rounds import FIRST, round_names
 
 PLOTS = REPORTS / "plots"
-STILLS_COLUMNS = 8
+STILLS_COLUMNS = 10
 TEACHING = {
     Selection.consensus: "The mean of detection and track then teaches both models.",
     Selection.co_training: "The better of the two then teaches the other one's model.",

@@ -44,6 +44,7 @@ PARAMETERS = RuntimeParameters(
     mode=Mode.tracker,
     cycle_every=1000,
     max_cycle_error=1.0,
+    detector_share=0.0,
     verify_every=1000,
     max_disagreement=1.0,
     min_confidence=0.1,

@@ -17,6 +17,7 @@ PARAMETERS = RuntimeParameters(
     mode=Mode.tracker,
     cycle_every=4,
     max_cycle_error=0.1,
+    detector_share=0.0,
     verify_every=4,
     max_disagreement=0.2,
     min_confidence=0.5,
@@ -105,6 +106,24 @@ def test_follows_a_moving_face(world, mode):
     assert states[0].reason == "face found (probability 0.97)" and not any(state.reason for state in states[1:])
     np.testing.assert_allclose(states[7].box, bounding_box(moving(7)), atol=1e-3)
     assert scene.searches == [0]
+
+
+def test_the_detector_has_its_share_of_every_frame(world):
+    """The tracker misses by 8 px of the crop in x: what remains is its share of that, and the detector is asked once a frame."""
+    scene = world(moving, 12)
+    scene.tracker_drift = np.array([8.0, 0.0], np.float32)
+    states = scene.run(replace(PARAMETERS, detector_share=0.25, cycle_every=100, face_every=100))
+    # Half a frame pixel per crop pixel, in the direction of the face's x axis.
+    errors = [np.linalg.norm(state.points_frame - truth, axis=1) for state, truth in zip(states[1:], scene.truth[1:], strict=True)]
+    np.testing.assert_allclose(errors, 0.75 * 8 * 0.5, rtol=0.05)
+    assert scene.calls.count("detect") == 2 + 11 and scene.calls.count("track") == 11
+
+
+def test_a_detector_far_from_the_tracker_is_noticed_in_every_frame(world):
+    scene = world(moving, 5)
+    scene.tracker_drift = np.array([25.0, 0.0], np.float32)  # 0.25 d
+    states = scene.run(replace(PARAMETERS, detector_share=0.25, cycle_every=100, face_every=100))
+    assert states[1].state is State.uncertain and states[1].reason == "detector 0.25 away"
 
 
 def test_the_tracker_is_the_only_model_between_checks(world):

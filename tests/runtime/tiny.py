@@ -32,6 +32,7 @@ PARAMETERS = RuntimeParameters(
     mode=Mode.tracker,
     cycle_every=3,
     max_cycle_error=0.1,
+    detector_share=0.0,
     verify_every=3,
     max_disagreement=0.2,
     min_confidence=0.5,
