@@ -44,14 +44,14 @@ def frontal(shapes: np.ndarray) -> np.ndarray:
     return shapes[np.abs(shapes[:, 30, 0] - (shapes[:, 36, 0] + shapes[:, 45, 0]) / 2) < FRONTAL]
 
 
-def modes(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, principal directions (rows) and standard deviations of shapes (N, L, 2)."""
+def modes(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Principal directions (rows) and standard deviations of shapes (N, L, 2)."""
     flat = shapes.reshape(len(shapes), -1)
     _, values, directions = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
-    return flat.mean(0), directions, values / np.sqrt(len(shapes))
+    return directions, values / np.sqrt(len(shapes))
 
 
-def held(shapes: np.ndarray, mean: np.ndarray, directions: np.ndarray) -> float:
+def held(shapes: np.ndarray, directions: np.ndarray) -> float:
     """Share of the variance of shapes about their own mean that lies in the span of the directions."""
     flat = shapes.reshape(len(shapes), -1)
     flat = flat - flat.mean(0)
@@ -72,11 +72,11 @@ def difference_table(real: np.ndarray, rendered: np.ndarray, scheme: LandmarkSch
 
 
 def modes_table(real: np.ndarray, rendered: np.ndarray) -> Table:
-    mean, own, spread = modes(real)
-    _, other, _ = modes(rendered)
+    own, spread = modes(real)
+    other, _ = modes(rendered)
     table = Table("modes", "held by the real modes", "by the rendered modes", title="variance of real shapes")
     for count in MODES:
-        table.add_row(str(count), f"{held(real, mean, own[:count]):.1%}", f"{held(real, mean, other[:count]):.1%}")
+        table.add_row(str(count), f"{held(real, own[:count]):.1%}", f"{held(real, other[:count]):.1%}")
     flat = rendered.reshape(len(rendered), -1)
     along = ((flat - flat.mean(0)) @ own[:10].T).std(0) / spread[:10]
     table.caption = "spread of rendered shapes along the first ten real modes: " + " ".join(f"{value:.2f}" for value in along)

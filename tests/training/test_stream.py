@@ -1,0 +1,62 @@
+"""Crops that are rendered while training goes on: the same for any number of processes, the oldest replaced first."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from strrn.core.geometry import mean_shape
+from strrn.data.crops import CropParameters
+from strrn.render.mesh import load_mesh, save_mesh
+from strrn.render.parameters import RenderParameters
+from strrn.render.scene import open_studio
+from strrn.render.stills import render_identity
+from strrn.stages.parameters import load_section
+from strrn.training.stream import CropStream, StreamParameters
+from tests.render.conftest import TINY
+from tests.render.toy import write_anny
+
+
+@pytest.fixture(scope="module")
+def mesh_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mesh")
+    write_anny(folder / "data")
+    save_mesh(load_mesh(folder / "data"), folder / "mesh.npz")
+    return folder / "mesh.npz"
+
+
+@pytest.fixture
+def open_stream(mesh_file):
+    render = load_section("render", RenderParameters, TINY)
+    crop = replace(load_section("crop", CropParameters), size=64)
+    shapes = [still.points_frame for still in render_identity(open_studio(mesh_file), render, np.random.SeedSequence(0), 3)]
+    streams = []
+
+    def build(workers: int) -> CropStream:
+        parameters = StreamParameters(window=5, fresh=2, workers=workers)
+        streams.append(CropStream(mesh_file, render, crop, mean_shape(np.stack(shapes), 64, 0.62), 1, parameters))
+        return streams[-1]
+
+    yield build
+    for stream in streams:
+        stream.close()
+
+
+def test_the_oldest_crops_make_room_whatever_the_number_of_processes(open_stream):
+    one, two = open_stream(1), open_stream(2)
+    first = list(one.crops.images)
+    assert len(set(first)) == 5 and one.crops.points.shape == (5, 68, 2) and one.crops.valid.all()
+    one.advance()
+    second = list(one.crops.images)
+    assert second[2:] == first[2:] and not set(second[:2]) & set(first)
+    one.advance()
+    assert one.crops.images[:2] == second[:2] and one.crops.images[4] == first[4] and not set(one.crops.images[2:4]) & set(first + second)
+    two.advance()
+    two.advance()
+    assert two.crops.images == one.crops.images and np.array_equal(two.crops.points, one.crops.points)
+
+
+@pytest.mark.parametrize(("window", "fresh", "workers"), [(0, 0, 1), (4, 5, 1), (4, -1, 1), (4, 2, 0)])
+def test_impossible_streams_are_refused(window, fresh, workers):
+    with pytest.raises(ValueError, match=r"window|fresh"):
+        StreamParameters(window, fresh, workers)
