@@ -48,7 +48,7 @@ class FaceState:
     """The face in one frame.
 
     points_frame: (L, 2) float32; NaN while searching or lost. confidence: (L,) float32, the detector's from the last frame that it
-    looked at (tracker mode: every `verify_every` frames); NaN likewise. box: (4,) of the points. reason: why the state is another
+    looked at (without a `detector_share`: every `verify_every` frames); NaN likewise. box: (4,) of the points. reason: why the state is another
     than in the frame before, empty where it is the same.
     """
 
