@@ -8,6 +8,13 @@ from multiprocessing.connection import wait
 import cv2
 
 
+def num_workers(asked: int) -> int:
+    """`asked`, or for 0 one for every core that this process may use."""
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def start_worker() -> None:
     """The initializer of a pool's processes.
 

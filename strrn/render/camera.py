@@ -47,8 +47,8 @@ class Pose:
 
 @dataclass(frozen=True)
 class Sensor:
-    """gain: on linear light. tint: (3,) left by the white balance. blur: Gaussian sigma of the lens, pixels. noise: standard deviation of a
-    mid grey, 0..1 of full scale, growing with the root of the light. gamma: contrast of the tone curve around the sRGB one. vignette: loss
+    """gain: on linear light. tint: (3,) left by the white balance. blur: Gaussian sigma of the lens, pixels. noise: standard deviation at
+    full light, 0..1 of full scale, growing with the root of the light. gamma: contrast of the tone curve around the sRGB one. vignette: loss
     in the corners. low: share of the resolution that is kept (1 = all). grey: monochrome."""
 
     gain: float

@@ -112,7 +112,7 @@ def sample_shot(
         background=background,
         passing=sample_passing(rng, num_frames) if rng.random() < motion.occluders else None,
         thing=sample_occluder(rng, skin, (0.2, 0.6)),
-        sensor=sample_sensor(rng, 1.0, tuple(motion.blur), tuple(motion.noise), low=0.15),
+        sensor=sample_sensor(rng, 1.0, tuple(motion.blur), tuple(motion.noise), motion.low_resolution),
         shake=shake,
     )
 

@@ -24,7 +24,7 @@ from strrn.render.light import Lights, lit_share, shadow_map
 from strrn.render.noise import grain_bank, noise_bank
 from strrn.render.obj import read_obj
 from strrn.render.parameters import MotionParameters, RenderParameters
-from strrn.render.rasteriser import NOTHING, rasterise, vertex_normals
+from strrn.render.rasteriser import NOTHING, finer, rasterise, to_samples, vertex_normals
 from strrn.render.scene import HeadView
 
 # Points of james.ljson in the order of 300-W: it lists contour, eyes, brow, nose, brow, mouth.
@@ -137,16 +137,15 @@ def view_scan(scan: Scan, pose: Pose, lights: Lights, height: int, width: int, s
     """The scan in a picture, its points and which of them can be seen."""
     posed = np.ascontiguousarray(scan.vertices @ pose.rotation.T, np.float32)
     pixels = pose.project(posed)
-    step = np.float32(supersampling)
-    fine = np.ascontiguousarray((pixels[:, :2] + np.float32(0.5)) * step - np.float32(0.5))
-    fine_height, fine_width = round(height * supersampling), round(width * supersampling)
-    index, weights, buffer = rasterise(fine, np.ascontiguousarray(pixels[:, 2]), scan.triangles, fine_height, fine_width)
+    fine_size, step = finer((height, width), supersampling)
+    fine = np.ascontiguousarray(to_samples(pixels[:, :2], step))
+    index, weights, buffer = rasterise(fine, np.ascontiguousarray(pixels[:, 2]), scan.triangles, *fine_size)
     normals = vertex_normals(posed, scan.triangles)
     shadow, depth = shadow_map(posed, scan.triangles, lights.directions[0])
     shaded = _shade(index, weights, scan.triangles, scan.corners, scan.texture, normals, posed, lights, shadow, depth)
     layer = cv2.resize(shaded, (width, height), interpolation=cv2.INTER_AREA)
     points = scan_points(scan, pose)
-    visible = visibility((points[:, :2] + 0.5) * supersampling - 0.5, points[:, 2], buffer, DEPTH_TOLERANCE)
+    visible = visibility(to_samples(points[:, :2], step), points[:, 2], buffer, np.full(len(points), DEPTH_TOLERANCE))
     return HeadView(layer, points[:, :2].astype(np.float32), visible)
 
 

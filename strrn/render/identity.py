@@ -6,24 +6,34 @@ import numpy as np
 
 from strrn.render.mesh import AGES, BUILDS, DETAIL_FOLDERS, RACES, SEXES, Mesh
 
-POSITIVE = ("-incr", "-up", "-out", "-forward", "-convex", "-uncompress")
-NEGATIVE = ("-decr", "-down", "-in", "-backward", "-concave", "-compress")
-
-
-# Where the average face of photographs (300-W, development half; `python -m benchmarks.landmarks`) differs from MakeHuman's: mean of a
-# detail axis, 1 = its full target.
+# Endings of the two targets of an axis, which is called after the first.
+ENDS = (
+    ("-incr", "-decr"),
+    ("-up", "-down"),
+    ("-out", "-in"),
+    ("-forward", "-backward"),
+    ("-convex", "-concave"),
+    ("-uncompress", "-compress"),
+)
+SIDEWAYS = ("mouth/mouth-trans-out", "nose/nose-trans-out", "neck/neck-trans-out")  # axes that move a middle part to one side
+# Mean of a detail axis (1 = its full target): chosen by hand so that the differences which `python -m benchmarks.landmarks` prints, between
+# the mean shapes of renders and of photographs (300-W, development half), come close to zero.
 PHOTOGRAPHS = {
-    "mouth/mouth-scale-vert": -0.35,
-    "mouth/mouth-scale-horiz": 0.15,
-    "mouth/mouth-upperlip-height": -0.2,
-    "mouth/mouth-lowerlip-height": -0.2,
-    "eyes/l-eye-height2": 0.2,
-    "eyes/r-eye-height2": 0.2,
-    "cheek/l-cheek-bones": -0.2,
-    "cheek/r-cheek-bones": -0.2,
-    "head/head-fat": -0.1,
-    "chin/chin-width": -0.2,
-    "chin/chin-height": -0.15,
+    "mouth/mouth-scale-vert-incr": -0.35,
+    "mouth/mouth-scale-horiz-incr": 0.15,
+    "mouth/mouth-upperlip-height-incr": -0.2,
+    "mouth/mouth-lowerlip-height-incr": -0.2,
+    "eyes/l-eye-height2-incr": 0.2,
+    "eyes/r-eye-height2-incr": 0.2,
+    "eyes/l-eye-trans-out": 0.1,
+    "eyes/r-eye-trans-out": 0.1,
+    "cheek/l-cheek-bones-incr": -0.2,
+    "cheek/r-cheek-bones-incr": -0.2,
+    "nose/nose-base-up": 0.25,
+    "nose/nose-nostrils-width-incr": -0.25,
+    "chin/chin-bones-incr": -0.25,
+    "chin/chin-width-incr": -0.1,
+    "chin/chin-height-incr": -0.08,
 }
 
 
@@ -53,23 +63,33 @@ class DetailAxes:
     twin: np.ndarray
     spread: np.ndarray
     mean: np.ndarray
+    uneven: np.ndarray
 
 
 def detail_axes(mesh: Mesh) -> DetailAxes:
     rows: dict[str, list[int]] = {}
     for name, row in mesh.target_index.items():
-        if name.partition("/")[0] not in DETAIL_FOLDERS:
-            continue
-        positive = next((end for end in POSITIVE if name.endswith(end)), None)
-        negative = next((end for end in NEGATIVE if name.endswith(end)), None)
-        axis = name.removesuffix(positive or negative or "")
-        rows.setdefault(axis, [-1, -1])[1 if negative and not positive else 0] = row
-    names = list(rows)
-    number = {name: index for index, name in enumerate(names)}
-    twin = [number.get(_other_side(name), -1) for name in names]
-    spread = [_spread(name) for name in names]
-    table = np.array([rows[name] for name in names])
-    return DetailAxes(table[:, 0], table[:, 1], np.array(twin), np.array(spread), np.array([PHOTOGRAPHS.get(name, 0.0) for name in names]))
+        if name.partition("/")[0] in DETAIL_FOLDERS:
+            axis, side = _axis_of(name)
+            rows.setdefault(axis, [-1, -1])[side] = row
+    number = {name: index for index, name in enumerate(rows)}
+    table = np.array(list(rows.values()))
+    return DetailAxes(
+        positive=table[:, 0],
+        negative=table[:, 1],
+        twin=np.array([number.get(_other_side(name), -1) for name in rows]),
+        spread=np.array([_spread(name) for name in rows]),
+        mean=np.array([PHOTOGRAPHS.get(name, 0.0) for name in rows]),
+        uneven=np.array([name.startswith("asym/") or name in SIDEWAYS for name in rows]),
+    )
+
+
+def _axis_of(target: str) -> tuple[str, int]:
+    """Name of a target's axis, and 0 for its positive, 1 for its negative end."""
+    for positive, negative in ENDS:
+        if target.endswith(negative):
+            return target.removesuffix(negative) + positive, 1
+    return target, 0
 
 
 def _other_side(name: str) -> str:
@@ -82,8 +102,6 @@ def _other_side(name: str) -> str:
 def _spread(axis: str) -> float:
     """Full strength of most targets is a caricature; what makes faces look drawn rather than born is held back further."""
     folder, _, rest = axis.partition("/")
-    if folder == "asym":
-        return 0.5
     if folder in ("neck", "ears") or "cleft" in rest or "epicanthus" in rest:
         return 0.7
     if folder == "head":
@@ -124,7 +142,7 @@ def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, detail
 
 
 def _detail_values(rng: np.random.Generator, axes: DetailAxes, detail: float, asymmetry: float) -> np.ndarray:
-    values = axes.mean + rng.normal(0, 1, len(axes.positive)) * axes.spread * detail
+    values = axes.mean + rng.normal(0, 1, len(axes.positive)) * axes.spread * detail * np.where(axes.uneven, asymmetry, 1.0)
     for axis, twin in enumerate(axes.twin):
         if axis < twin:
             values[twin] = values[axis] + asymmetry * detail * rng.normal()

@@ -277,10 +277,11 @@ def _spread(line, count):
     return spread
 
 
-def visibility(points: np.ndarray, depth: np.ndarray, buffer: np.ndarray, tolerance: float) -> np.ndarray:
+def visibility(points: np.ndarray, depth: np.ndarray, buffer: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
     """(N,) bool: can the point be seen, in the pixel where it lies or beside it?
 
-    points: (N, 2) pixels of the depth buffer (H, W); depth: (N,) of the points themselves. One free pixel in the 3 x 3 around it is enough,
+    points: (N, 2) pixels of the depth buffer (H, W); depth: (N,) of the points themselves;
+    tolerance: (N,), how far behind the nearest surface they may lie. One free pixel in the 3 x 3 around it is enough,
     so a point on the contour is not hidden by the face that it bounds. Points outside the picture are not visible.
     """
     return _seen(np.rint(points).astype(np.int64), depth, buffer, tolerance)
@@ -296,6 +297,6 @@ def _seen(pixels, depth, buffer, tolerance):
             continue
         for row in range(max(y - 1, 0), min(y + 2, height)):
             for column in range(max(x - 1, 0), min(x + 2, width)):
-                if buffer[row, column] <= depth[number] + tolerance:
+                if buffer[row, column] <= depth[number] + tolerance[number]:
                     seen[number] = True
     return seen

@@ -54,7 +54,8 @@ def _band(radius: np.ndarray, low: float, high: float) -> np.ndarray:
 def noise_at(bank, channel, u, v):
     """Bilinear, periodic value of a channel at (u, v) in texture pixels of the full resolution; bank: any of the levels."""
     size = bank.shape[1]
-    u, v = u * (size / NOISE_SIZE), v * (size / NOISE_SIZE)
+    share = size / NOISE_SIZE
+    u, v = (u + 0.5) * share - 0.5, (v + 0.5) * share - 0.5
     last = size - 1  # the size is a power of two: a mask does for a division
     x0, y0 = int(np.floor(u)), int(np.floor(v))
     fx, fy = u - x0, v - y0

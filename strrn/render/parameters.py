@@ -119,7 +119,7 @@ class ViewParameters:
 class MotionParameters:
     """Clips. speed: peak of the head's speed in face widths a frame while it moves, a range over clips. shutter: exposure time as a share of
     the frame interval (motion blur). occluders: share of clips in which something passes. light: relative change of the light. blur, noise:
-    as for stills. crf: H.264 quality range (larger is worse)."""
+    as for stills; low_resolution: share of clips. crf: H.264 quality range (larger is worse)."""
 
     speed: list[float]
     shutter: list[float]
@@ -127,6 +127,7 @@ class MotionParameters:
     light: list[float]
     blur: list[float]
     noise: list[float]
+    low_resolution: float
     crf: list[int]
 
     def __post_init__(self) -> None:
@@ -134,6 +135,7 @@ class MotionParameters:
         _range(self.shutter, "motion shutter", 0, 1)
         _range(self.light, "motion light", 0, 0.9)
         _share(self.occluders, "motion occluders")
+        _share(self.low_resolution, "motion low_resolution")
         _range(self.blur, "motion blur", 0, 5)
         _range(self.noise, "motion noise", 0, 0.2)
         _range(self.crf, "motion crf", 0, 51)

@@ -7,7 +7,7 @@ NOTHING = -1
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def rasterise(points, depth, triangles, height, width, cull=True):
+def rasterise(points, depth, triangles, height, width):
     """Nearest triangle of every pixel.
 
     points: (V, 2) float32, x and y in pixels (y down, integer = pixel centre). depth: (V,) float32, larger is nearer.
@@ -23,7 +23,7 @@ def rasterise(points, depth, triangles, height, width, cull=True):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
         area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy)
-        if area > -1e-9 and (cull or area < 1e-9):
+        if area > -1e-9:
             continue
         y0 = max(0, int(np.ceil(min(ay, by, cy))))
         y1 = min(height - 1, int(np.floor(max(ay, by, cy))))
@@ -78,3 +78,17 @@ def bounds(points):
             low[k] = min(low[k], points[n, k])
             high[k] = max(high[k], points[n, k])
     return low, high
+
+
+def finer(size: tuple[int, int], supersampling: float) -> tuple[tuple[int, int], np.ndarray]:
+    """(height, width) of the samples for a picture of `size`, and samples a pixel along x and y, (2,) float32.
+
+    The two differ from `supersampling` by what rounding the size to whole samples takes: points must be scaled by what is really sampled.
+    """
+    height, width = (max(1, round(side * supersampling)) for side in size)
+    return (height, width), np.float32([width / size[1], height / size[0]])
+
+
+def to_samples(points: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Pixels (N, 2) -> the samples' own pixels; both count from the middle of their first."""
+    return (points + np.float32(0.5)) * step - np.float32(0.5)

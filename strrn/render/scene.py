@@ -12,6 +12,7 @@ from strrn.render.hair import Sheet, rise, sample_brim, sample_sheet, volume
 from strrn.render.identity import DetailAxes, Person, detail_axes, sample_person
 from strrn.render.landmarks import (
     BROW_ABOVE,
+    CONTOUR_POINTS,
     DEPTH_TOLERANCE,
     LandmarkMap,
     SurfacePoints,
@@ -26,7 +27,7 @@ from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE, Mesh, open_mesh
 from strrn.render.noise import grain_bank, noise_bank, noise_level, noise_levels
 from strrn.render.occluder import SHIFT, Glasses, sample_glasses
 from strrn.render.parameters import LookParameters
-from strrn.render.rasteriser import bounds, rasterise, vertex_normals
+from strrn.render.rasteriser import bounds, finer, rasterise, to_samples, vertex_normals
 from strrn.render.shading import shade
 
 # Upper lid margins from the outer to the inner corner of the person's right eye, vertices of base.obj: the lashes are painted there.
@@ -174,11 +175,10 @@ def view_head(
     normals = vertex_normals(posed, np.concatenate(outside))
     pixels = pose.project(posed)
     left, top, right, bottom = _region(pixels, height, width)
-    step = np.float32(supersampling)
-    fine = np.ascontiguousarray((pixels[:, :2] - np.float32([left, top]) + np.float32(0.5)) * step - np.float32(0.5))
-    fine_height, fine_width = round((bottom - top) * supersampling), round((right - left) * supersampling)
-    depth = np.ascontiguousarray(pixels[:, 2])
-    index, weights, buffer = rasterise(fine, depth, triangles, fine_height, fine_width)
+    corner = np.float32([left, top])
+    fine_size, step = finer((bottom - top, right - left), supersampling)
+    fine = np.ascontiguousarray(to_samples(pixels[:, :2] - corner, step))
+    index, weights, buffer = rasterise(fine, np.ascontiguousarray(pixels[:, 2]), triangles, *fine_size)
     shadow, shadow_depth = shadow_map(posed, triangles, lights.directions[0], int(np.clip(bottom - top, *SHADOW_SIZES)))
     view = (0.0, 0.0, 1.0)
     gaze = (_gaze(expression), _gaze(expression))
@@ -207,9 +207,12 @@ def view_head(
     if actor.glasses is not None:
         _draw_glasses(layer, studio, actor, bare, pose, lights)
     points = landmark_points(studio, actor, bare, pose)
-    fine_points = (points[:, :2] - [left, top] + 0.5) * supersampling - 0.5
+    fine_points = to_samples(points[:, :2] - corner, step)
     inside = (points[:, 0] >= 0) & (points[:, 0] <= width - 1) & (points[:, 1] >= 0) & (points[:, 1] <= height - 1)
-    visible = visibility(fine_points, points[:, 2], buffer, DEPTH_TOLERANCE + actor.hair_thickness) & inside
+    # Hair stands off the skin that the contour's points lie on, and does not hide the contour.
+    tolerance = np.full(len(points), DEPTH_TOLERANCE)
+    tolerance[:CONTOUR_POINTS] += actor.hair_thickness
+    visible = visibility(fine_points, points[:, 2], buffer, tolerance) & inside
     return HeadView(layer, points[:, :2].astype(np.float32), visible)
 
 

@@ -5,8 +5,10 @@ It follows one face, notices when that face is gone, and finds it again. What a 
     searching --face found--> tracking <--found again / checks pass-- uncertain --patience over--> lost --found again--> tracking
                               tracking --a check fails--> uncertain
 
-Checks (`RuntimeParameters`): plausible points in every frame; every few frames the paper's cycle (track back to the previous frame and
-compare with where the face came from), the detector's opinion of the same crop, and MTCNN's. An uncertain face is checked in full
+In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`).
+
+Checks (`RuntimeParameters`): plausible points, and the detector's opinion, in every frame; every few frames the paper's cycle (track back to
+the previous frame and compare with where the face came from), and MTCNN's opinion of the crop. An uncertain face is checked in full
 in every frame, and MTCNN searches the frame to put the points back on the face.
 """
 
@@ -48,8 +50,8 @@ class FaceState:
     """The face in one frame.
 
     points_frame: (L, 2) float32; NaN while searching or lost. confidence: (L,) float32, the detector's from the last frame that it
-    looked at (without a `detector_share`: every `verify_every` frames); NaN likewise. box: (4,) of the points. reason: why the state is another
-    than in the frame before, empty where it is the same.
+    looked at (every frame, or without a `detector_share` every `verify_every` frames); NaN likewise. box: (4,) of the points. reason: why
+    the state is another than in the frame before, empty where it is the same.
     """
 
     points_frame: np.ndarray

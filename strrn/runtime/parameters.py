@@ -69,7 +69,7 @@ def parameters_from_dict(content: Mapping, origin: str) -> RuntimeParameters:
     names = [field.name for field in fields(RuntimeParameters)]
     missing, unknown = sorted(set(names) - set(content)), sorted(set(content) - set(names))
     if missing or unknown:
-        raise ValueError(f"{origin}: missing parameters {missing}, unknown parameters {unknown}")
+        raise ValueError(f"{origin}: missing parameters {missing}, unknown parameters {unknown}. Export the model again (dvc repro export)")
     if content["mode"] not in Mode.__members__:
         raise ValueError(f"{origin}: mode {content['mode']!r} is not one of {[mode.name for mode in Mode]}")
     try:

@@ -1,7 +1,6 @@
 """Cut canonical crops: labelled stills by their truth, clips by one face track per person: data/rendered, data/raw -> data/crops."""
 
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -14,7 +13,7 @@ from strrn.core.files import atomic_folder, write_json, write_json_lines
 from strrn.core.geometry import mean_shape
 from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme, load_scheme
-from strrn.core.processes import start_worker
+from strrn.core.processes import num_workers, start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import read_table, still_crops_schema, stills_schema, write_table
 from strrn.core.video import VideoError
@@ -46,7 +45,7 @@ def crop(raw: Path, rendered: Path, out: Path, scheme: LandmarkScheme, parameter
     """Write everything below `out`, which appears when all of it is there."""
     clips, rejected = gather_clips(raw, rendered, parameters.folders)
     check_unreadable(rejected, parameters.max_unreadable)
-    workers = parameters.workers or len(os.sched_getaffinity(0))
+    workers = num_workers(parameters.workers)
     with atomic_folder(out) as folder, ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
         try:
             reference_shape, template = _write_reference(folder, rendered, scheme, parameters, pool)

@@ -1,10 +1,10 @@
 """Stage `evaluate`: runs a round's models over the test clips, as detector and as tracker, and scores what they said."""
 
 import argparse
-import os
 from functools import partial
 
 from strrn.core.landmarks import load_scheme
+from strrn.core.processes import num_workers
 from strrn.evaluation.clips import EvaluationClip, real_clips, rendered_clips
 from strrn.evaluation.predict import predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
@@ -34,7 +34,7 @@ def main() -> None:
         load_section("runtime", RuntimeParameters),
         PREDICTIONS / name,
         max_frames=parameters.max_frames_per_clip,
-        workers=parameters.workers or len(os.sched_getaffinity(0)),
+        workers=num_workers(parameters.workers),
     )
     score_round(PREDICTIONS / name, clips, scheme, parameters, SCORES / f"{name}.json")
 

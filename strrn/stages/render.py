@@ -1,7 +1,6 @@
 """Render labelled stills and clips from the CC0 head mesh, and clips of the head scan: data/raw -> data/rendered."""
 
 import logging
-import os
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -13,7 +12,7 @@ import numpy as np
 
 from strrn.core.files import atomic_folder, write_json_lines
 from strrn.core.landmarks import load_scheme
-from strrn.core.processes import start_worker
+from strrn.core.processes import num_workers, start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
@@ -48,7 +47,7 @@ def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> Non
 
     A killed run leaves the last result as it was.
     """
-    workers = parameters.workers or len(os.sched_getaffinity(0))
+    workers = num_workers(parameters.workers)
     with tempfile.TemporaryDirectory(prefix="strrn-render-") as folder, atomic_folder(out) as unfinished:
         (unfinished / "clips").mkdir()
         mesh_file = Path(folder) / "mesh.npz"

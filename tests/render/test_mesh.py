@@ -41,7 +41,6 @@ def test_identities_differ_and_repeat(studio):
 
 def test_twin_axes_move_both_cheeks_alike(studio):
     """With no asymmetry, left and right values are equal, so offsets are mirror images."""
-    assert sorted(studio.axes.twin.tolist()) == [0, 1]
     person = sample_person(np.random.default_rng(4), studio.mesh, studio.axes, 0.5, 0.0)
     cheeks = np.abs(person.offsets[:, 0]) > 1e-6
     left, right = (person.offsets[cheeks & (side * studio.mesh.base[:, 0] > 0), 0] for side in (1, -1))
@@ -51,3 +50,24 @@ def test_twin_axes_move_both_cheeks_alike(studio):
 def test_unknown_unit_is_an_error(studio):
     with pytest.raises(ValueError, match="'smirk' is unknown"):
         studio.units.apply(Expression({"smirk": 1.0}, (0.0, 0.0)))
+
+
+def test_every_detail_target_is_the_end_of_an_axis(studio):
+    """up and down are one axis, in and out another: four targets of the mouth, two axes."""
+    axes, index = studio.axes, studio.mesh.target_index
+    detail = {row for name, row in index.items() if name.startswith(("cheek/", "mouth/"))}
+    assert detail == (set(axes.positive.tolist()) | set(axes.negative.tolist())) - {-1}
+    for positive, negative in (("up", "down"), ("out", "in")):
+        axis = axes.positive.tolist().index(index[f"mouth/mouth-trans-{positive}"])
+        assert axes.negative[axis] == index[f"mouth/mouth-trans-{negative}"]
+
+
+def test_faces_are_symmetric_on_average_and_without_asymmetry_each(studio):
+    mouth = np.abs(studio.mesh.rest[:, 1] - 6.69) < 0.05
+
+    def middles(asymmetry: float) -> np.ndarray:
+        people = [sample_person(np.random.default_rng(seed), studio.mesh, studio.axes, 0.5, asymmetry) for seed in range(200)]
+        return np.array([person.offsets[mouth, 0].mean() for person in people])
+
+    assert np.abs(middles(0.0)).max() < 1e-6
+    assert middles(1.0).std() > 0.01 and abs(middles(1.0).mean()) < 3 * middles(1.0).std() / np.sqrt(200)

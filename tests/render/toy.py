@@ -75,6 +75,9 @@ def write_anny(root: Path) -> None:
         sign = 1 if name.endswith("incr") else -1
         moved = {int(v): (0.05 * sign * side, 0, 0) for v in range(len(ordered)) if side * ordered[v, 0] > 0.5 and ordered[v, 1] < 7.1}
         _write_target(root / f"mpfb2/targets/{name}.target.gz", moved)
+    for name, direction in (("up", (0, 1)), ("down", (0, -1)), ("in", (1, 0)), ("out", (-1, 0))):
+        moved = {int(v): (0.1 * direction[0], 0.1 * direction[1], 0) for v in np.flatnonzero(np.abs(ordered[:, 1] - 6.69) < 0.1)}
+        _write_target(root / f"mpfb2/targets/mouth/mouth-trans-{name}.target.gz", moved)
     for unit in UNITS:
         moved = {int(v): (0, -0.25, 0) for v in range(len(ordered)) if unit == "jawOpen" and ordered[v, 1] < 6.69}
         _write_target(root / f"faceunits01/targets/faceunits/{unit}.target", moved)
