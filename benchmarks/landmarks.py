@@ -26,6 +26,7 @@ from strrn.core.geometry import fit_similarity, mean_shape
 from strrn.core.images import decode_image, draw_points
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.tables import read_table, still_crops_schema
+from strrn.stages import logs
 from strrn.stages.paths import CROPS
 
 INNER = slice(17, None)
@@ -127,4 +128,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

@@ -15,7 +15,11 @@ BOX_JITTER = 0.05
 
 
 def halves(folder: Path) -> tuple[list[LabelledImage], list[LabelledImage]]:
-    """(development, check): by the SHA-1 of the file name, even and odd. The faces of one photograph of AFW (x_1, x_2) stay together."""
+    """(development, check): by the SHA-1 of the file name, even and odd. The faces of one photograph of AFW (x_1, x_2) stay together.
+
+    In Helen a number tells faces of one photograph apart as well; there the rule of the development data leaves it in the name, so some
+    photographs have a face in each half.
+    """
     parts: tuple[list, list] = ([], [])
     for image in labelled_images(folder, NUM_LANDMARKS):
         name = re.sub(r"_\d+$", "", image.path.stem) if "afw" in image.path.parts else image.path.stem

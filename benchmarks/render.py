@@ -2,8 +2,9 @@
 
     python -m benchmarks.render                     # after `dvc repro download`
 
-Prints faces a second on one core (median over faces of CPU time, one thread) at the defaults of params.yaml for crops of 128 and
-315 pixels, then the change in milliseconds when a factor is switched off, with the same seeds otherwise.
+Prints faces a second on one core (by CPU time, one thread) at the defaults of params.yaml, for crops of 128 and 315 pixels, then the mean
+change in milliseconds a face when a factor is switched off. Switching one off changes what is drawn after it too, so small differences
+are noise.
 """
 
 import argparse
@@ -18,10 +19,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from strrn.core.progress import progress
 from strrn.render.mesh import load_mesh, save_mesh
 from strrn.render.parameters import RenderParameters
 from strrn.render.scene import Studio, open_studio
 from strrn.render.stills import render_identity
+from strrn.stages import logs
 from strrn.stages.parameters import load_section
 from strrn.stages.paths import RAW
 
@@ -33,6 +36,8 @@ FACTORS: dict[str, dict[str, dict]] = {
     "glasses": {"look": {"glasses": 0.0}},
     "beards": {"look": {"beards": 0.0}},
     "long hair": {"look": {"long_hair": 0.0}},
+    "caps and scarves": {"look": {"caps": 0.0, "scarves": 0.0}},
+    "wrinkles": {"look": {"wrinkles": 0.0}},
     "shape detail": {"look": {"detail": 0.0, "asymmetry": 0.0}},
     "things in front": {"view": {"occluders": 0.0}},
     "blur": {"view": {"blur": [0.0, 0.0]}},
@@ -52,15 +57,14 @@ def without(parameters: RenderParameters, changes: dict[str, dict]) -> RenderPar
     return parameters
 
 
-def milliseconds(studio: Studio, parameters: RenderParameters, count: int) -> np.ndarray:
-    """CPU time of every face (identities, each with its stills)."""
+def milliseconds(studio: Studio, parameters: RenderParameters, count: int) -> float:
+    """Mean CPU time of a face, over at least `count` of them; an identity has `stills.per_identity`."""
     each = parameters.stills.per_identity
-    times = []
-    for number in range(-(-count // each)):
-        started = time.process_time()
+    identities = -(-count // each)
+    started = time.process_time()
+    for number in range(identities):
         render_identity(studio, parameters, np.random.SeedSequence([0, number]), each)
-        times.append((time.process_time() - started) / each * 1e3)
-    return np.array(times)
+    return (time.process_time() - started) / (identities * each) * 1e3
 
 
 def open_default_studio() -> Studio:
@@ -73,28 +77,25 @@ def open_default_studio() -> Studio:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faces", type=int, default=200, help="faces per row of the table (default: %(default)s)")
+    parser.add_argument("--faces", type=int, default=300, help="faces per number of the table (default: %(default)s)")
     count = parser.parse_args(arguments).faces
     cv2.setNumThreads(1)
     defaults = load_section("render", RenderParameters)
     studio = open_default_studio()
-    table = Table("", *[f"{side} px" for side in SIZES], title="Rendering on one core")
-    base = {}
-    for side in SIZES:
-        parameters = sized(defaults, side)
-        milliseconds(studio, parameters, 8)  # compiles
-        base[side] = milliseconds(studio, parameters, count)
-    table.add_row("faces a second", *[f"{1e3 / base[side].mean():.0f}" for side in SIZES])
-    table.add_row("ms a face, mean", *[f"{base[side].mean():.1f}" for side in SIZES])
-    table.add_row("ms a face, 95 %", *[f"{np.percentile(base[side], 95):.1f}" for side in SIZES], end_section=True)
-    for factor, changes in FACTORS.items():
-        cells = []
+    times: dict[str, list[float]] = {}
+    for factor, changes in progress({"everything": {}, **FACTORS}.items(), "measure", len(FACTORS) + 1):
         for side in SIZES:
-            other = milliseconds(studio, without(sized(defaults, side), changes), count)
-            cells.append(f"{base[side].mean() - other.mean():+.1f} ms")
-        table.add_row(factor, *cells)
+            parameters = without(sized(defaults, side), changes)
+            milliseconds(studio, parameters, 8)  # compiles
+            times.setdefault(factor, []).append(milliseconds(studio, parameters, count))
+    everything = times.pop("everything")
+    table = Table("", *[f"{side} px" for side in SIZES], title="Rendering on one core")
+    table.add_row("faces a second", *[f"{1e3 / value:.0f}" for value in everything])
+    table.add_row("ms a face", *[f"{value:.1f}" for value in everything], end_section=True)
+    for factor, values in times.items():
+        table.add_row(factor, *[f"{all_of_it - value:+.1f} ms" for all_of_it, value in zip(everything, values, strict=True)])
     Console().print(table)
 
 
 if __name__ == "__main__":
-    main()
+    logs.run(main)

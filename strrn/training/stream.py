@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -40,7 +41,10 @@ class StreamParameters:
 
 
 class CropStream:
-    """`crops`: the window, changed in place by `advance`. The k-th crop of the stream is a function of seed and k alone."""
+    """`crops`: the window, changed in place by `advance`. The k-th crop of the stream is a function of seed and k alone.
+
+    A context manager: the processes end with it.
+    """
 
     def __init__(
         self,
@@ -55,10 +59,20 @@ class CropStream:
         self.pool = ProcessPoolExecutor(parameters.workers, get_context("forkserver"), initializer=start_worker)
         self.job = partial(_crops_of_identity, mesh_file=mesh_file, render=render, crop=crop, reference_shape=reference_shape, seed=seed)
         self.stream = self._stream()
-        first = list(progress((next(self.stream) for _ in range(parameters.window)), "render the first crops", parameters.window))
-        images, points = [image for image, _ in first], np.stack([points for _, points in first])
-        self.crops = LabelledCrops(images, points, np.isfinite(points).all(-1))
         self.position = 0
+        try:
+            first = list(progress((next(self.stream) for _ in range(parameters.window)), "render the first crops", parameters.window))
+        except BaseException:
+            self.close()
+            raise
+        points = np.stack([points for _, points in first])
+        self.crops = LabelledCrops([image for image, _ in first], points, np.isfinite(points).all(-1))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def advance(self) -> None:
         """Replace the oldest `fresh` crops of the window by the next ones of the stream; waits for them where rendering is slower."""

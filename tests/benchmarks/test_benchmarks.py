@@ -1,29 +1,39 @@
 import hashlib
+from dataclasses import fields
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.landmarks import aligned, held, modes
 from benchmarks.photographs import halves, jittered_box_crop
 from benchmarks.render import FACTORS, milliseconds, sized, without
-from benchmarks.sim2real import ABLATIONS
+from benchmarks.sim2real import ABLATIONS, aligned_differences, predict, score
 from strrn.core.geometry import bounding_box
-from strrn.render.parameters import RenderParameters
+from strrn.core.landmarks import load_scheme
+from strrn.data.sources.pts import LabelledImage
+from strrn.render.parameters import LookParameters, RenderParameters
 from strrn.stages.parameters import load_section
 from tests.data.test_sources import write_pts
 
 
-@pytest.mark.parametrize("name", FACTORS | ABLATIONS)
-def test_every_factor_can_be_switched_off(name):
+def test_every_share_of_the_looks_is_a_factor():
     defaults = load_section("render", RenderParameters)
-    assert without(defaults, (FACTORS | ABLATIONS)[name]) != defaults
+    changed = set()
+    for name, changes in (FACTORS | ABLATIONS).items():
+        assert without(defaults, changes) != defaults, name
+        changed |= set(changes.get("look", {}))
+    assert {field.name for field in fields(LookParameters)} - changed == {"sunglasses", "reflections"}  # which go with the glasses
 
 
-def test_times_are_of_a_face(studio, tiny):
+def test_times_are_of_a_face(studio, tiny, monkeypatch):
+    """A clock that shows one second for the eight faces of two identities: an eighth of a second each."""
     parameters = sized(tiny, 64)
-    assert parameters.stills.face_pixels == [32, 47]
-    times = milliseconds(studio, parameters, 4)
-    assert len(times) == -(-4 // parameters.stills.per_identity) and (times > 0).all()
+    assert parameters.stills.face_pixels == [32, 47] and parameters.stills.per_identity == 4
+    monkeypatch.setattr("benchmarks.render.time.process_time", iter([10.0, 11.0]).__next__)
+    assert milliseconds(studio, parameters, 5) == pytest.approx(125)
 
 
 def test_faces_of_one_photograph_stay_in_one_half(tmp_path):
@@ -77,3 +87,54 @@ def test_alignment_ignores_the_jaw():
     moved[:17] += 30
     eyes = np.linalg.norm(reference[36] - reference[45])
     assert aligned(moved[None] * 2 + 5, reference)[0, 17:] == pytest.approx(reference[17:] / eyes, abs=1e-4)
+
+
+SCHEME = load_scheme("ibug68")
+
+
+@pytest.fixture
+def setting():
+    """A reference shape that is its own mirror image, in a crop of 100 pixels."""
+    half = np.random.default_rng(3).uniform(20, 80, (68, 2))
+    shape = ((half + (half[list(SCHEME.mirror)] * [-1, 1] + [99, 0])) / 2).astype(np.float32)
+    return SimpleNamespace(scheme=SCHEME, reference=SimpleNamespace(shape=shape, size=100))
+
+
+def test_errors_are_in_eye_distances_of_the_upright_face(setting):
+    """A face turned by a right angle, all points 3 px too far along its own x axis."""
+    shape = setting.reference.shape.astype(np.float64)
+    quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
+    truth = (2 * shape @ quarter.T + 500).astype(np.float32)
+    wrong = truth + np.float32([3.0, 0.0]) @ quarter.T.astype(np.float32)
+    differences = aligned_differences(wrong[None], [LabelledImage(None, truth)], setting)
+    eyes = np.linalg.norm(truth[36] - truth[45])
+    assert differences[0] == pytest.approx(np.tile([3 / eyes, 0], (68, 1)), abs=1e-5)
+
+
+def test_the_offset_of_the_development_half_is_taken_off():
+    check = np.zeros((10, 68, 2))
+    check[:, :, 0] = 0.04
+    check[:5, :17, 1] = 0.3
+    result = score(check, np.tile([0.04, 0.0], (4, 68, 1)), SCHEME)
+    assert result["plain"]["nme_inter_ocular_51"] == pytest.approx(0.04)
+    assert result["without_offset"]["nme_inter_ocular_51"] == pytest.approx(0.0)
+    assert result["without_offset"]["nme_inter_ocular_68"] == pytest.approx(0.3 * 17 / 68 / 2)
+    assert result["plain"]["failure_rate_0.08_68"] == 0.5
+
+
+def test_flip_averaging_removes_what_is_not_symmetric(setting, tmp_path):
+    """A network that always says the reference shape moved to the right by 4 crop pixels: its mirror image moves it to the left."""
+
+    class Stuck:
+        stride = 1
+
+        def detect(self, views):
+            points = torch.from_numpy(setting.reference.shape + np.float32([4, 0]))
+            return SimpleNamespace(points=points.expand(len(views), -1, -1))
+
+    file = tmp_path / "face.png"
+    cv2.imwrite(str(file), np.zeros((300, 300, 3), np.uint8))
+    face = LabelledImage(file, setting.reference.shape * 2 + 30)
+    plain, both = (predict(Stuck(), setting, [face], flip)[0] for flip in (False, True))
+    # Without flips the second look starts 4 px off and goes 4 px on. The box is jittered, so only the two are compared.
+    assert np.median(plain[:, 0] - both[:, 0]) == pytest.approx(8 * 2, abs=2.5)

@@ -139,10 +139,10 @@ def test_detector_mode_never_calls_the_tracker(world):
     assert set(scene.calls) == {"detect"}
 
 
-@pytest.mark.parametrize("mode", Mode)
-def test_a_face_that_leaves_is_lost_and_found_again(world, mode):
+@pytest.mark.parametrize(("mode", "share"), [(Mode.detector, 0.0), (Mode.tracker, 0.0), (Mode.tracker, 0.3)])
+def test_a_face_that_leaves_is_lost_and_found_again(world, mode, share):
     scene = world(lambda number: moving(number) if number < 10 or number >= 30 else None, 40)
-    states = scene.run(replace(PARAMETERS, mode=mode))
+    states = scene.run(replace(PARAMETERS, mode=mode, detector_share=share))
     names = [state.state.name for state in states]
     lost = names.index("lost")
     assert lost - 10 < 10
@@ -183,12 +183,12 @@ def test_points_that_are_no_face_are_never_followed(world):
     np.testing.assert_allclose(states[2].points_frame, moving(0), atol=1e-3)
 
 
-@pytest.mark.parametrize(("value", "reason"), [(np.nan, "not finite"), (7.0, "coincide")])
-def test_broken_points_end_in_lost_not_in_an_exception(world, value, reason):
+@pytest.mark.parametrize(("value", "share", "reason"), [(np.nan, 0.0, "not finite"), (np.nan, 0.3, "not finite"), (7.0, 0.0, "coincide")])
+def test_broken_points_end_in_lost_not_in_an_exception(world, value, share, reason):
     scene = world(moving, 6)
     scene.track = lambda crop, start: np.full_like(start, value)
     scene.find_faces = lambda picture, find=scene.find_faces: find(picture) if picture[0, 0, 0] == 0 else []
-    states = scene.run()
+    states = scene.run(replace(PARAMETERS, detector_share=share))
     assert states[3].state is State.lost and reason in states[1].reason
 
 
@@ -244,10 +244,12 @@ def test_parameters_survive_the_way_through_json():
     ("change", "message"),
     [
         ({"cycle_every": 0}, "cycle_every: found 0"),
+        ({"detector_share": 1.0}, "detector_share: found 1.0"),
         ({"max_scale_jump": 1.0}, "max_scale_jump: found 1.0"),
         ({"min_inside": 1.5}, "min_inside: found 1.5"),
         ({"max_cycle_error": -1.0}, "max_cycle_error: found -1.0"),
         ({"mode": "walker"}, "'walker' is not one of"),
+        ({"speed": 3}, "dvc repro export"),
         ({"speed": 3}, r"unknown parameters \['speed'\]"),
     ],
 )
