@@ -12,6 +12,9 @@ TAIL_LINES = 20
 GRACE_SECONDS = 10.0
 
 
+running: set[subprocess.Popen] = set()  # of all threads
+
+
 class CommandError(RuntimeError):
     """The command exited with another status than 0. The message ends with the last lines that it wrote."""
 
@@ -27,6 +30,7 @@ def run(command: Sequence[str], on_line: Callable[[str], None], environment: Map
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment, start_new_session=True
     )
     lines = []
+    running.add(process)
     with _killed_with_this_process(process.pid), process.stdout:
         try:
             for line in process.stdout:
@@ -36,6 +40,8 @@ def run(command: Sequence[str], on_line: Callable[[str], None], environment: Map
         except BaseException:  # a cancelled flow raises TerminationSignal, which is no Exception
             end_group(process)
             raise
+        finally:
+            running.discard(process)
     if status != 0:
         tail = deque((line for line in lines if line), TAIL_LINES)
         raise CommandError(f"`{' '.join(command)}` failed with exit status {status}; its last lines:\n" + "\n".join(tail))
@@ -53,6 +59,12 @@ def end_group(process: subprocess.Popen, grace_seconds: float = GRACE_SECONDS) -
         while time.monotonic() < deadline and _group_lives(process):
             time.sleep(0.05)
     process.wait()
+
+
+def end_all() -> None:
+    """End the groups of all commands that run in other threads: their `run` then raises CommandError."""
+    for process in list(running):
+        end_group(process)
 
 
 def _group_lives(process: subprocess.Popen) -> bool:

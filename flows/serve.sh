@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Prefect server, a work pool `strrn` and a worker on this machine, with the deployment train/local. Ends with Ctrl-C.
+# A Prefect server, a work pool `strrn` and a worker on this machine, with the deployments of prefect.yaml. Ends with Ctrl-C.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 port="${PREFECT_SERVER_API_PORT:-4200}"

@@ -108,7 +108,7 @@ def _outputs(video: Path, out: Path, overwrite: bool) -> tuple[Path, Path]:
     """Names of the overlay video and the table. Raises where one of them exists, or where it would replace the video itself."""
     if not video.is_file():
         raise FileNotFoundError(f"{video} is a folder, expected a video file" if video.is_dir() else f"no video at {video}")
-    if out.suffix.lower() == ".mp4":
+    if out.suffix.lower() == ".mp4" and not out.is_dir():
         overlay, table = out, out.with_suffix(".csv")
     elif out.suffix and not out.is_dir():
         raise ValueError(f"--out {out}: expected a folder or a name that ends in .mp4")

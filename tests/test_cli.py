@@ -154,3 +154,9 @@ def test_user_side_imports_nothing_of_the_training_side():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     code = "import sys, strrn.cli; print([name for name in ('cv2', 'av', 'onnxruntime', 'pyarrow') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_folder_may_be_called_like_a_video(video, tmp_path):
+    (tmp_path / "out.mp4").mkdir()
+    assert track(video, tmp_path / "out.mp4").exit_code == 0
+    assert (tmp_path / "out.mp4/clip.overlay.mp4").is_file()

@@ -1,0 +1,154 @@
+"""The flow `annotate`: landmarks and overlays for a whole folder of videos, one `strrn track` a video, several at a time.
+
+    python -m flows.annotate videos -o annotated          what is done already is not done again
+    python -m flows.annotate videos -o annotated --workers 8 --models models/export
+
+A video `videos/a/b.mp4` gives the folder `annotated/a/b.mp4/` with the overlay, the table of landmarks and summary.json;
+`annotated/summary.csv` has a row per video. A video that fails does not stop the others; the flow fails at the end and says which they were.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import process_group
+
+SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+MODELS = "models/export"
+MODEL_FILES = ("tracker.onnx", "detector.onnx")
+RECORD = "summary.json"
+COLUMNS = ("video", "state", "frames", "with_face", "times_lost", "detail")
+RETRIES, RETRY_SECONDS = 1, 10  # for what may pass: a full disk, a network drive that went away
+DAMAGED = "damaged"
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
+def annotate_video(video: str, name: str, out: str, models: str, models_hash: str) -> dict:
+    """Track one video, unless its record says that this was done, by these models. Returns a row with COLUMNS.
+
+    States: done; damaged (the files hold the frames before the damage). Raises CommandError where nothing could be tracked.
+    """
+    path, folder = Path(video), Path(out)
+    about = path.stat()
+    identity = {"bytes": about.st_size, "modified": about.st_mtime, "models": models_hash}
+    record = folder / RECORD
+    if record.is_file() and (known := json.loads(record.read_text(encoding="utf-8"))).get("identity") == identity:
+        get_run_logger().info("%s: done before", name)
+        return known["row"]
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / f"{path.stem}.landmarks.csv"
+    table.unlink(missing_ok=True)  # of another version of the video or the models
+    command = [str(Path(sys.executable).with_name("strrn")), "track", video, "-o", out, "--models", models, "--overwrite"]
+    state, detail = "done", ""
+    try:
+        process_group.run(command, get_run_logger().info)
+    except process_group.CommandError as error:
+        if not table.is_file():
+            raise
+        state, detail = DAMAGED, str(error).splitlines()[-1]
+    row = {"video": name, "state": state, **count_states(table), "detail": detail}
+    _write(record, json.dumps({"identity": identity, "row": row}, indent=1) + "\n")
+    return row
+
+
+@flow(name="annotate", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()))
+def annotate(videos: str, out: str, models: str = MODELS) -> list[dict]:
+    """Track every video of the folder `videos` and below into the folder `out`.
+
+    models: folder with tracker.onnx and detector.onnx. Returns a row per video, which out/summary.csv and the table artifact `annotate` have
+    as well. Raises FileNotFoundError for a folder without videos or models, RuntimeError at the end where videos failed.
+    """
+    root, target = Path(videos), Path(out)
+    found = find_videos(root, target)
+    identity = hash_models(Path(models))
+    try:
+        names = [str(path.relative_to(root)) for path in found]
+        jobs = [
+            annotate_video.submit(str(path), name, str(target / name), models, identity) for path, name in zip(found, names, strict=True)
+        ]
+        rows = [_row(name, job.result(raise_on_failure=False)) for name, job in zip(names, jobs, strict=True)]
+    except BaseException:  # cancelled: the videos that are being tracked have to end too, or the threads would wait for them
+        process_group.end_all()
+        raise
+    write_summary(target / "summary.csv", rows)
+    create_table_artifact(rows, key="annotate", description=f"{len(rows)} videos of {videos}")
+    failed = [row for row in rows if row["state"] == "failed"]
+    if failed:
+        reasons = "\n".join(f"{row['video']}: {row['detail']}" for row in failed)
+        raise RuntimeError(f"{len(failed)} of {len(rows)} videos failed, the others are done. Run again for these alone:\n{reasons}")
+    return rows
+
+
+def find_videos(root: Path, out: Path) -> list[Path]:
+    """Videos of a folder and below, but not in `out`, sorted. Raises FileNotFoundError where there is none."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is no folder: give the folder that holds the videos")
+    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = [path for path in found if out.resolve() not in path.resolve().parents]
+    if not found:
+        raise FileNotFoundError(f"{root} holds no video: put files with one of the endings {', '.join(SUFFIXES)} in")
+    return found
+
+
+def hash_models(models: Path) -> str:
+    """sha256 over both models. Raises FileNotFoundError with the cure."""
+    digest = hashlib.sha256()
+    for name in MODEL_FILES:
+        if not (models / name).is_file():
+            raise FileNotFoundError(f"{models / name} is missing: run `dvc repro export`, or give another folder of models")
+        digest.update((models / name).read_bytes())
+    return digest.hexdigest()
+
+
+def count_states(table: Path) -> dict[str, object]:
+    """frames, share of them with a face, and how often the face was lost, of a table of `strrn track`."""
+    with table.open(newline="", encoding="utf-8") as file:
+        states = [row["state"] for row in csv.DictReader(file)]
+    counts = Counter(states)
+    with_face = counts["tracking"] + counts["uncertain"]
+    losses = sum(after == "lost" != before for before, after in pairwise(states))
+    return {"frames": len(states), "with_face": round(with_face / len(states), 4) if states else 0.0, "times_lost": losses}
+
+
+def write_summary(path: Path, rows: list[dict]) -> None:
+    lines = [COLUMNS, *([row[column] for column in COLUMNS] for row in rows)]
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
+    unfinished.replace(path)
+
+
+def _row(name: str, result: object) -> dict:
+    """The row of a task's result, or of the exception that it ended with."""
+    if isinstance(result, dict):
+        return result
+    reason = str(result).strip().splitlines()[-1] if str(result).strip() else type(result).__name__
+    return {"video": name, "state": "failed", "frames": 0, "with_face": 0.0, "times_lost": 0, "detail": reason}
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Landmarks and overlays for a folder of videos, as a Prefect flow.")
+    parser.add_argument("videos", help="folder of videos, searched below as well")
+    parser.add_argument("-o", "--out", required=True, help="folder for the results")
+    parser.add_argument("--models", default=MODELS, help="folder with tracker.onnx and detector.onnx (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="videos at a time (default: %(default)s, one a core)")
+    arguments = parser.parse_args()
+    runner = ThreadPoolTaskRunner(max_workers=arguments.workers)
+    annotate.with_options(task_runner=runner)(arguments.videos, arguments.out, arguments.models)

@@ -1,0 +1,85 @@
+"""The flow on real small videos, with real models and the real command; there is no face in them, so MTCNN finds none."""
+
+import csv
+import json
+
+import pytest
+
+from flows import annotate as module
+from flows.annotate import annotate, count_states, find_videos
+from tests.flows.test_train import server, table
+from tests.runtime import tiny
+
+__all__ = ["server"]  # the fixture
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    (folder / "sub").mkdir(parents=True)
+    tiny.write_video(folder / "a.mp4", [False] * 5)
+    tiny.write_video(folder / "sub/a.mp4", [False] * 7)
+    return folder
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_video_is_tracked_once(server, videos, tmp_path):
+    out = tmp_path / "out"
+    rows = annotate(str(videos), str(out), str(tiny.models_dir()))
+    assert [(row["video"], row["state"], row["frames"], row["with_face"]) for row in rows] == [
+        ("a.mp4", "done", 5, 0),
+        ("sub/a.mp4", "done", 7, 0),
+    ]
+    assert {path.name for path in (out / "sub/a.mp4").iterdir()} == {"a.overlay.mp4", "a.landmarks.csv", "summary.json"}
+    assert [row["frames"] for row in rows_of(out / "summary.csv")] == ["5", "7"] and table("annotate") == rows
+
+    written = (out / "a.mp4/a.overlay.mp4").stat().st_mtime_ns
+    tiny.write_video(videos / "b.mp4", [False] * 4)
+    tiny.write_video(videos / "sub/a.mp4", [False] * 9)  # another version of it
+    assert [row["frames"] for row in annotate(str(videos), str(out), str(tiny.models_dir()))] == [5, 4, 9]
+    assert (out / "a.mp4/a.overlay.mp4").stat().st_mtime_ns == written
+
+
+def test_a_broken_video_fails_alone_and_a_damaged_one_is_said_to_be(server, videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "annotate_video", module.annotate_video.with_options(retries=0))
+    (videos / "broken.mp4").write_bytes(b"no video at all")
+    long = tiny.write_video(tmp_path / "long.avi", [False] * 60).read_bytes()
+    (videos / "cut.avi").write_bytes(long[: len(long) * 2 // 3])
+    out = tmp_path / "out"
+    state = annotate(str(videos), str(out), str(tiny.models_dir()), return_state=True)
+    rows = {row["video"]: row for row in rows_of(out / "summary.csv")}
+    assert rows["a.mp4"]["state"] == rows["sub/a.mp4"]["state"] == "done"
+    assert rows["broken.mp4"]["state"] == "failed" and "broken.mp4" in rows["broken.mp4"]["detail"]
+    assert state.is_failed() and "of 4 videos failed" in state.message and "broken.mp4" in state.message
+    assert not (out / "broken.mp4/summary.json").exists()
+
+
+def test_what_is_missing_is_named(videos, tmp_path):
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        find_videos(tmp_path / "nowhere", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no video"):
+        find_videos(tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="dvc repro export"):
+        module.hash_models(tmp_path)
+    assert find_videos(tmp_path, videos / "sub") == [videos / "a.mp4"]  # results are no videos to track
+
+
+def test_states_are_counted(tmp_path):
+    states = ["searching", "tracking", "uncertain", "lost", "lost", "tracking", "lost"]
+    (tmp_path / "t.csv").write_text("frame,state\n" + "".join(f"{i},{state}\n" for i, state in enumerate(states)))
+    assert count_states(tmp_path / "t.csv") == {"frames": 7, "with_face": round(3 / 7, 4), "times_lost": 2}
+
+
+def test_a_record_of_other_models_does_not_count(server, videos, tmp_path):
+    out = tmp_path / "out"
+    annotate(str(videos), str(out), str(tiny.models_dir()))
+    record = out / "a.mp4/summary.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({"identity": content["identity"] | {"models": "others"}, "row": content["row"] | {"frames": 99}}))
+    assert annotate(str(videos), str(out), str(tiny.models_dir()))[0]["frames"] == 5
