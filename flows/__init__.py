@@ -1,6 +1,9 @@
-"""Prefect flows: when and where the pipeline runs. They call DVC's command line and import no torch.
+"""Prefect flows: when and where the pipeline runs. They call the command lines of DVC and of
+strrn, and import neither torch nor strrn.
 
 train: the stages of dvc.yaml, one task each
+annotate: landmarks for a folder of videos, one task a video
+compare: a file of experiments/ through `dvc exp`, and a table of what came out (no flow)
 process_group: a command whose whole process group ends with the flow
 graph: the stages of dvc.yaml in the order in which they have to run
 """

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -80,3 +81,20 @@ def test_the_death_of_the_caller_kills_the_grandchildren() -> None:
         caller.kill()
         caller.wait()
         assert_ends(pid)
+
+
+def test_all_commands_of_other_threads_can_be_ended():
+    started, ended = threading.Event(), []
+
+    def work() -> None:
+        try:
+            process_group.run(["sh", "-c", "echo here; sleep 300"], lambda line: started.set())
+        except process_group.CommandError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert started.wait(20)
+    process_group.end_all()
+    thread.join(20)
+    assert not thread.is_alive() and "here" in ended[0] and not process_group.running
