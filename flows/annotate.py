@@ -10,6 +10,7 @@ A video `videos/a/b.mp4` gives the folder `annotated/a/b.mp4/` with the overlay,
 import argparse
 import csv
 import hashlib
+import io
 import json
 import os
 import sys
@@ -122,11 +123,9 @@ def count_states(table: Path) -> dict[str, object]:
 
 
 def write_summary(path: Path, rows: list[dict]) -> None:
-    lines = [COLUMNS, *([row[column] for column in COLUMNS] for row in rows)]
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(lines)
-    unfinished.replace(path)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *([row[column] for column in COLUMNS] for row in rows)])
+    _write(path, text.getvalue())
 
 
 def _row(name: str, result: object) -> dict:

@@ -7,6 +7,7 @@ import pytest
 
 from flows import annotate as module
 from flows.annotate import annotate, count_states, find_videos
+from strrn.data.sources.folder import VIDEO_SUFFIXES
 from tests.flows.test_train import server, table
 from tests.runtime import tiny
 
@@ -83,3 +84,8 @@ def test_a_record_of_other_models_does_not_count(server, videos, tmp_path):
     content = json.loads(record.read_text())
     record.write_text(json.dumps({"identity": content["identity"] | {"models": "others"}, "row": content["row"] | {"frames": 99}}))
     assert annotate(str(videos), str(out), str(tiny.models_dir()))[0]["frames"] == 5
+
+
+def test_the_flow_and_the_pipeline_mean_the_same_files():
+    """Flows import nothing of strrn, so the endings stand in both."""
+    assert module.SUFFIXES == VIDEO_SUFFIXES
