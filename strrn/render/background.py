@@ -29,8 +29,8 @@ def sample_background(rng: np.random.Generator, height: int, width: int, bank: n
             _draw_leaves(rng, picture, base)
     x, y = rng.integers(0, NOISE_SIZE, 2)
     rows, columns = (np.arange(small_height) * SHRINK + y) % NOISE_SIZE, (np.arange(small_width) * SHRINK + x) % NOISE_SIZE
-    texture = bank[:, rows[:, None], columns[None, :]]
-    picture *= (1 + rng.uniform(0.02, 0.1) * texture[BLOTCH] + rng.uniform(0, 0.08) * texture[MOTTLE])[..., None]
+    texture = bank[rows[:, None], columns[None, :]]
+    picture *= (1 + rng.uniform(0.02, 0.1) * texture[..., BLOTCH] + rng.uniform(0, 0.08) * texture[..., MOTTLE])[..., None]
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 4.0))
     picture = linear(np.clip(picture, 2, 252))
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)

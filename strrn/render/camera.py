@@ -40,9 +40,31 @@ class Pose:
 
     def project(self, posed: np.ndarray) -> np.ndarray:
         """posed (..., 3) in camera axes, dm -> (..., 3): pixel x, pixel y, depth (dm towards the camera)."""
-        grow = self.scale / (1 - posed[..., 2:] / self.distance)
-        flat = posed[..., :2] * grow * np.float32([1, -1]) + np.float32(self.centre)
-        return np.concatenate([flat, posed[..., 2:]], -1).astype(np.float32)
+        points = np.ascontiguousarray(posed, np.float32).reshape(-1, 3)
+        return _project(points, self.scale, self.distance, *self.centre).reshape(posed.shape)
+
+
+@njit(cache=True, nogil=True)
+def _project(points, scale, distance, centre_x, centre_y):
+    projected = np.empty_like(points)
+    for n in range(len(points)):
+        grow = scale / (1 - points[n, 2] / distance)
+        projected[n, 0] = centre_x + points[n, 0] * grow
+        projected[n, 1] = centre_y - points[n, 1] * grow
+        projected[n, 2] = points[n, 2]
+    return projected
+
+
+@njit(cache=True, nogil=True)
+def over(layer, behind):
+    """Linear RGB (H, W, 3) float32 of a layer (H, W, 4: RGB times coverage, coverage) in front of a picture (H, W, 3)."""
+    picture = np.empty_like(behind)
+    for row in range(behind.shape[0]):
+        for column in range(behind.shape[1]):
+            through = np.float32(1) - layer[row, column, 3]
+            for k in range(3):
+                picture[row, column, k] = layer[row, column, k] + through * behind[row, column, k]
+    return picture
 
 
 @dataclass(frozen=True)
@@ -61,8 +83,10 @@ class Sensor:
     grey: bool
 
 
-def sample_sensor(rng: np.random.Generator, gain: float, blur: tuple[float, float], noise: tuple[float, float], low: float) -> Sensor:
-    """blur, noise: ranges (low ends are more frequent). low: probability of a picture that was once smaller."""
+def sample_sensor(
+    rng: np.random.Generator, gain: float, blur: tuple[float, float], noise: tuple[float, float], low: float, grey: float
+) -> Sensor:
+    """blur, noise: ranges (low ends are more frequent). low, grey: probability of a picture that was once smaller, of a monochrome one."""
     warmth = rng.normal(0.01, 0.04)
     return Sensor(
         gain=gain,
@@ -72,14 +96,16 @@ def sample_sensor(rng: np.random.Generator, gain: float, blur: tuple[float, floa
         gamma=float(np.exp(rng.normal(0, 0.08))),
         vignette=float(rng.uniform(0, 0.2)),
         low=float(rng.uniform(0.4, 0.8)) if rng.random() < low else 1.0,
-        grey=bool(rng.random() < 0.04),
+        grey=bool(rng.random() < grey),
     )
 
 
 def exposure(head: np.ndarray, rng: np.random.Generator) -> float:
     """Gain that a camera which meters the face would choose for a layer (H, W, 4) of linear RGB and coverage."""
-    covered = head[::4, ::4][head[::4, ::4, 3] > 0.9]
-    level = float(np.percentile(covered[:, :3].mean(1), 70)) if len(covered) else 0.2
+    some = head[::4, ::4].reshape(-1, 4)
+    levels = some[some[:, 3] > 0.9, :3].sum(1) / 3
+    rank = int(0.7 * len(levels))
+    level = float(np.partition(levels, rank)[rank]) if len(levels) else 0.2
     # Dark skin is metered darker than light skin, only less so than its albedo: cameras and people both correct a part.
     target = 0.34 * (level / 0.34) ** 0.35 * np.exp(rng.normal(0, 0.22))
     return float(np.clip(target / max(level, 1e-3), 0.2, 8.0))

@@ -9,16 +9,18 @@ import numpy as np
 
 from strrn.core.geometry import fit_similarity
 from strrn.render.background import sample_background
-from strrn.render.camera import Pose, Sensor, develop, exposure, sample_sensor
+from strrn.render.camera import Pose, Sensor, develop, exposure, over, sample_sensor
 from strrn.render.light import Lights, sample_lights
 from strrn.render.motion import Degree, Movement, Passing, sample_acting, sample_movement, sample_passing
-from strrn.render.occluder import Occluder, cover, occluder_mask, sample_occluder
+from strrn.render.occluder import Occluder, occluder_layer, sample_occluder
 from strrn.render.parameters import MotionParameters, RenderParameters
 from strrn.render.scene import HeadView, Studio, fit_scale, landmark_points, sample_actor, view_head
 from strrn.render.stills import hidden_by
 
 YAW_LIMIT = 0.6  # radians, of a moving head
 MAX_SHUTTER_SAMPLES = 9
+CAMERA_PERIODS = np.array([29.0, 37.0, 11.0])  # of exposure, white balance and focus, frames a radian
+FOCUS_LOST = 3.0  # pixels of blur when the camera wanders as far as it can
 
 
 class Frame(NamedTuple):
@@ -50,6 +52,8 @@ class Shot:
     passing: Passing | None
     thing: Occluder
     sensor: Sensor
+    camera_change: float
+    camera_phase: np.ndarray
     shake: np.ndarray
 
     def pose(self, time: float) -> Pose:
@@ -83,6 +87,14 @@ class Shot:
             ground=tuple(value * level for value in self.lights.ground),
         )
 
+    def sensor_at(self, time: float, gain: float) -> Sensor:
+        """Exposure and white balance wander, focus is lost and found again, by camera_change."""
+        brighter, warmer, softer = self.camera_change * np.sin(self.camera_phase + time / CAMERA_PERIODS)
+        red, green, blue = self.sensor.tint
+        tint = (red * float(np.exp(0.15 * warmer)), green, blue * float(np.exp(-0.15 * warmer)))
+        blur = self.sensor.blur + FOCUS_LOST * max(float(softer), 0.0) ** 2
+        return replace(self.sensor, gain=gain * float(np.exp(0.5 * brighter)), tint=tint, blur=blur)
+
 
 def sample_shot(
     rng: np.random.Generator,
@@ -106,13 +118,15 @@ def sample_shot(
         face=face,
         movement=sample_movement(rng, num_frames, speed, yaw_limit),
         shutter=float(rng.uniform(*motion.shutter)),
-        lights=sample_lights(rng, parameters.view.contrast),
+        lights=sample_lights(rng, parameters.view),
         light_change=float(rng.uniform(*motion.light)),
         light_phase=(float(rng.uniform(0, 6.28)), float(rng.uniform(0, 6.28))),
         background=background,
         passing=sample_passing(rng, num_frames) if rng.random() < motion.occluders else None,
-        thing=sample_occluder(rng, skin, (0.2, 0.6)),
-        sensor=sample_sensor(rng, 1.0, tuple(motion.blur), tuple(motion.noise), motion.low_resolution),
+        thing=sample_occluder(rng, skin, (0.2, 0.6), parameters.view.hands),
+        sensor=sample_sensor(rng, 1.0, tuple(motion.blur), tuple(motion.noise), motion.low_resolution, parameters.view.grey),
+        camera_change=float(rng.uniform(*motion.camera)),
+        camera_phase=rng.uniform(0, 2 * np.pi, 3),
         shake=shake,
     )
 
@@ -155,14 +169,13 @@ def film(
         level = float(np.mean(lights.sky) / max(np.mean(shot.lights.sky), 1e-6))
         layer = _blurred(head, performer, shot, number)
         light = _background(shot, number, layer.shape) * np.float32(background_gain / gain * level)
-        light *= 1 - layer[..., 3:]
-        light += layer[..., :3]
+        light = over(layer, light)
         visible = head.visible
-        mask = _thing_mask(shot, head.points_frame, number, layer.shape)
-        if mask is not None:
-            cover(light, mask, shot.thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), np.array([0.6, 0.8]), bank)
-            visible = visible & ~hidden_by(mask, head.points_frame)
-        yield Frame(develop(light, replace(shot.sensor, gain=gain), rng, grain), head.points_frame, visible)
+        thing = _passing_layer(shot, number, lights, bank, layer.shape)
+        if thing is not None:
+            light = over(thing, light)
+            visible = visible & ~hidden_by(thing[..., 3], head.points_frame)
+        yield Frame(develop(light, shot.sensor_at(number, gain), rng, grain), head.points_frame, visible)
 
 
 def _background(shot: Shot, time: float, shape: tuple[int, ...]) -> np.ndarray:
@@ -192,13 +205,11 @@ def _blurred(head: HeadView, performer: Performer, shot: Shot, time: float) -> n
     return total
 
 
-def _thing_mask(shot: Shot, points: np.ndarray, time: float, shape: tuple[int, ...]) -> np.ndarray | None:
+def _passing_layer(shot: Shot, time: float, lights: Lights, bank: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """What passes, (H, W, 4), blurred by its motion; None while nothing does."""
     if shot.passing is None or shot.passing.at(time) is None:
         return None
-    middle = np.array(shot.rest.centre)
-    masks = []
-    for part in (-0.5, -0.25, 0.0, 0.25, 0.5):
-        at = shot.passing.at(time + part * shot.shutter)
-        if at is not None:
-            masks.append(occluder_mask(shot.thing, middle + at * shot.face, shot.face, shape[0], shape[1]))
-    return np.mean(masks, 0)
+    places = [shot.passing.at(time + part * shot.shutter) for part in (-0.5, -0.25, 0.0, 0.25, 0.5)]
+    origins = [np.array(shot.rest.centre) + at * shot.face for at in places if at is not None]
+    layers = [occluder_layer(shot.thing, origin, shot.face, lights, bank, shape[0], shape[1]) for origin in origins]
+    return np.mean(layers, 0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strrn.render.mesh import Mesh
+from strrn.render.parameters import LookParameters
 
 SIDES = ("Left", "Right")
 RARE = (  # units that appear alone now and then, besides smiles, speech, blinks and brows
@@ -51,11 +52,12 @@ def has_sides(unit: str) -> bool:
     )  # fmt: skip
 
 
-def sample_expression(rng: np.random.Generator, strength: float) -> Expression:
+def sample_expression(rng: np.random.Generator, parameters: LookParameters) -> Expression:
     """An expression as photographs show them: neutral, smiling (with cheeks and eyes), speaking, surprised, frowning; eyes open or not.
 
-    strength: 0..1 scales everything but the blink.
+    parameters.expression scales everything but the blink.
     """
+    strength = parameters.expression
     weights: dict[str, float] = {}
     mood = rng.choice(["neutral", "smile", "laugh", "speech", "surprise", "frown"], p=[0.2, 0.4, 0.15, 0.16, 0.04, 0.05])
     match mood:
@@ -82,7 +84,7 @@ def sample_expression(rng: np.random.Generator, strength: float) -> Expression:
             _set(weights, unit, rng.uniform(0.1, 0.7) * strength, rng)
     if rng.random() < 0.2:
         _set(weights, rng.choice(["browInnerUp", "browOuterUp", "browDown"]), rng.uniform(0.1, 0.8) * strength, rng)
-    gaze = (float(np.clip(rng.normal(0, 0.2), -0.5, 0.5)), float(np.clip(rng.normal(0, 0.1), -0.3, 0.3)))
+    gaze = (float(np.clip(rng.normal(0, parameters.gaze), -0.5, 0.5)), float(np.clip(rng.normal(0, parameters.gaze / 2), -0.3, 0.3)))
     lids = rng.random()
     closed = 1.0 if lids < 0.06 else rng.uniform(0.1, 0.9) if lids < 0.16 else rng.uniform(0, 0.12)
     both(weights, "eyeBlink", closed, closed if rng.random() < 0.95 else 0.0)

@@ -20,7 +20,7 @@ from strrn.render.camera import Pose
 from strrn.render.clips import Frame, Performer, film, sample_shot
 from strrn.render.compiled import njit_inlining
 from strrn.render.landmarks import CONTOUR_POINTS, NUM_LANDMARKS, spread_contour, visibility
-from strrn.render.light import Lights, lit_share, shadow_map
+from strrn.render.light import SHADOW_SIZE, Lights, lit_share, shadow_maps
 from strrn.render.noise import grain_bank, noise_bank
 from strrn.render.obj import read_obj
 from strrn.render.parameters import MotionParameters, RenderParameters
@@ -92,11 +92,12 @@ def _upright(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit_inlining(light, rasteriser)
-def _shade(index, weights, triangles, corners, texture, normals, posed, lights, shadow, shadow_depth):
+def _shade(index, weights, triangles, corners, texture, normals, posed, lights, shadows, shadow_depths):
     """(H, W, 4) float32: texture times a modulation by the lights about 1."""
     height, width = index.shape
     picture = np.zeros((height, width, 4), np.float32)
     rows, columns = texture.shape[0], texture.shape[1]
+    lit = np.empty(len(lights.directions))
     for row in range(height):
         for column in range(width):
             t = index[row, column]
@@ -119,7 +120,9 @@ def _shade(index, weights, triangles, corners, texture, normals, posed, lights, 
             x0, y0 = int(u), int(v)
             fx, fy = u - x0, v - y0
             above = 0.5 + 0.5 * (nx * lights.up[0] + ny * lights.up[1] + nz * lights.up[2])
-            lit = 1.0 - lights.shadow * (1.0 - lit_share(shadow, shadow_depth, px, py, pz))
+            lit[:] = 1.0
+            for lamp in range(len(shadows)):
+                lit[lamp] -= lights.shadow * (1.0 - lit_share(shadows[lamp], shadow_depths[lamp], px, py, pz))
             for k in range(3):
                 colour = (texture[y0, x0, k] * (1 - fx) + texture[y0, x0 + 1, k] * fx) * (1 - fy)
                 colour += (texture[y0 + 1, x0, k] * (1 - fx) + texture[y0 + 1, x0 + 1, k] * fx) * fy
@@ -127,7 +130,7 @@ def _shade(index, weights, triangles, corners, texture, normals, posed, lights, 
                 for lamp in range(len(lights.directions)):
                     direction = lights.directions[lamp]
                     cosine = max((nx * direction[0] + ny * direction[1] + nz * direction[2] + 0.3) / 1.3, 0.0)
-                    arriving += lights.colours[lamp][k] * cosine * (lit if lamp == 0 else 1.0)
+                    arriving += lights.colours[lamp][k] * cosine * lit[lamp]
                 picture[row, column, k] = colour * arriving
             picture[row, column, 3] = 1.0
     return picture
@@ -138,14 +141,14 @@ def view_scan(scan: Scan, pose: Pose, lights: Lights, height: int, width: int, s
     posed = np.ascontiguousarray(scan.vertices @ pose.rotation.T, np.float32)
     pixels = pose.project(posed)
     fine_size, step = finer((height, width), supersampling)
-    fine = np.ascontiguousarray(to_samples(pixels[:, :2], step))
+    fine = to_samples(pixels, step)
     index, weights, buffer = rasterise(fine, np.ascontiguousarray(pixels[:, 2]), scan.triangles, *fine_size)
     normals = vertex_normals(posed, scan.triangles)
-    shadow, depth = shadow_map(posed, scan.triangles, lights.directions[0])
-    shaded = _shade(index, weights, scan.triangles, scan.corners, scan.texture, normals, posed, lights, shadow, depth)
+    shadows, depths = shadow_maps(posed, scan.triangles, lights, SHADOW_SIZE)
+    shaded = _shade(index, weights, scan.triangles, scan.corners, scan.texture, normals, posed, lights, shadows, depths)
     layer = cv2.resize(shaded, (width, height), interpolation=cv2.INTER_AREA)
     points = scan_points(scan, pose)
-    visible = visibility(to_samples(points[:, :2], step), points[:, 2], buffer, np.full(len(points), DEPTH_TOLERANCE))
+    visible = visibility(to_samples(points, step), points[:, 2], buffer, np.full(len(points), DEPTH_TOLERANCE))
     return HeadView(layer, points[:, :2].astype(np.float32), visible)
 
 

@@ -5,17 +5,21 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from strrn.render.parameters import ViewParameters
 from strrn.render.plain import plain
 from strrn.render.rasteriser import bounds, rasterise, vertex_normals
 
 SHADOW_SIZE = 224
 OCCLUSION_DIRECTIONS = 120
+SHADOW_LAMPS = 2  # lamps that cast shadows; the third shines from behind
+WEAK = 0.25  # a lamp below this share of the first casts none that one could see
 
 
 class Lights(NamedTuple):
     """Floats and tuples of floats. sky, ground: (3,) linear RGB irradiance from above and below. up: (3,) direction of the sky.
 
-    directions: (N, 3) unit vectors to the lamps, colours: (N, 3) linear RGB; the first lamp casts a shadow of strength `shadow` (0..1).
+    directions: (N, 3) unit vectors to the lamps, colours: (N, 3) linear RGB; the first SHADOW_LAMPS cast shadows of strength `shadow`
+    (0..1).
     """
 
     sky: tuple
@@ -35,13 +39,12 @@ class ShadowMap(NamedTuple):
     bias: float
 
 
-def sample_lights(rng: np.random.Generator, contrast: float) -> Lights:
+def sample_lights(rng: np.random.Generator, view: ViewParameters) -> Lights:
     """Light as in photographs of people: lamp from above the eyes, mostly from the front half, a weaker second, a rim now and then.
 
-    contrast: 0..1, how strong the first lamp is against the sky. Colours are those of black bodies between candle and blue sky, after a
-    camera's white balance took most of it away.
+    Colours are those of black bodies between candle and blue sky, after a camera's white balance took most of it away.
     """
-    key = rng.uniform(0.35, 0.35 + 1.1 * contrast)
+    key = rng.uniform(0.35, 0.35 + 1.1 * view.contrast)
     fill = rng.uniform(0.35, 0.9)
     warm = rng.normal(0, 0.06)
     tint = np.array([1 + warm, 1.0, 1 - warm])
@@ -51,9 +54,9 @@ def sample_lights(rng: np.random.Generator, contrast: float) -> Lights:
     directions = [_direction(azimuth, elevation)]
     colours = [key * tint * rng.uniform(0.95, 1.05, 3)]
     directions.append(_direction(-azimuth + rng.normal(0, 0.5), rng.normal(0.2, 0.3)))
-    colours.append(key * rng.uniform(0.0, 0.4) * rng.uniform(0.9, 1.1, 3))
+    colours.append(key * rng.uniform(0.0, view.second_lamp) * rng.uniform(0.9, 1.1, 3))
     directions.append(_direction(rng.choice([-1, 1]) * rng.uniform(1.9, 2.6), rng.uniform(0, 0.8)))
-    colours.append(key * rng.uniform(0.3, 1.0) * (rng.random() < 0.25) * rng.uniform(0.9, 1.1, 3))
+    colours.append(key * rng.uniform(0.3, 1.0) * (rng.random() < view.rim_lamp) * rng.uniform(0.9, 1.1, 3))
     up = np.array([rng.normal(0, 0.25), 1.0, rng.normal(0.25, 0.2)])
     return Lights(
         plain(sky),
@@ -61,7 +64,7 @@ def sample_lights(rng: np.random.Generator, contrast: float) -> Lights:
         plain(up / np.linalg.norm(up)),
         plain(np.array(directions)),
         plain(np.array(colours)),
-        rng.uniform(0.45, 0.95),
+        rng.uniform(*view.shadow),
     )
 
 
@@ -73,7 +76,7 @@ def look_along(direction: np.ndarray) -> np.ndarray:
     """(3, 3) float32: rows are x, y and the unit direction itself, right-handed."""
     z = np.asarray(direction, np.float64)
     z = z / np.linalg.norm(z)
-    x = np.cross([0.0, 1.0, 0.0] if abs(z[1]) < 0.95 else [0.0, 0.0, -1.0], z)
+    x = np.array([z[2], 0.0, -z[0]] if abs(z[1]) < 0.95 else [z[1], -z[0], 0.0])  # across the vertical, or across the line of sight
     x /= np.linalg.norm(x)
     return np.float32([x, np.cross(z, x), z])
 
@@ -88,6 +91,17 @@ def shadow_map(vertices: np.ndarray, triangles: np.ndarray, direction: np.ndarra
     points = (seen[:, :2] - centre) * np.float32([scale, -scale]) + np.float32((size - 1) / 2)
     _, _, depth = rasterise(np.ascontiguousarray(points, np.float32), np.ascontiguousarray(seen[:, 2]), triangles, size, size)
     return ShadowMap(plain(axes), plain(centre), scale, 1.5 / scale + 0.02), depth
+
+
+def shadow_maps(vertices: np.ndarray, triangles: np.ndarray, lights: Lights, size: int) -> tuple[tuple[ShadowMap, ...], np.ndarray]:
+    """shadow_map for each of the first SHADOW_LAMPS; a lamp too weak for a visible shadow gets one in which nothing is."""
+    strength = [sum(colour) for colour in lights.colours[:SHADOW_LAMPS]]
+    maps, depths = [], np.full((SHADOW_LAMPS, size, size), np.float32(-1e30))
+    for lamp in range(SHADOW_LAMPS):
+        if lamp == 0 or strength[lamp] > WEAK * strength[0]:
+            camera, depths[lamp] = shadow_map(vertices, triangles, np.array(lights.directions[lamp]), size)
+        maps.append(camera)
+    return tuple(maps), depths
 
 
 @njit(inline="always", fastmath=True)

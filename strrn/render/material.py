@@ -11,7 +11,7 @@ from numba import njit
 
 from strrn.render.identity import Person
 from strrn.render.landmarks import BROW_X, BROW_Y
-from strrn.render.noise import BLOTCH, MOTTLE, NOISE_SIZE, PORE, STRAND, noise_at
+from strrn.render.noise import NOISE_SIZE, PORE, STRAND, noise_at, skin_noise
 from strrn.render.parameters import LookParameters
 from strrn.render.plain import plain
 
@@ -109,7 +109,7 @@ def sample_look(
     female, adult = person.sex < 0.5, person.age > 0.4
     brow_x, brow_y, brow_half = _sample_brows(rng, female)
     bearded = not female and adult and rng.random() < parameters.beards
-    made_up = female and adult and rng.random() < 0.45
+    made_up = female and adult and rng.random() < parameters.make_up
     lips = skin * rng.uniform((0.72, 0.52, 0.55), (0.95, 0.75, 0.8))
     if made_up and rng.random() < 0.6:
         lips = np.array([rng.uniform(140, 205), rng.uniform(40, 95), rng.uniform(60, 110)]) * (0.55 + 0.45 * skin[0] / 255)
@@ -121,7 +121,7 @@ def sample_look(
         redness=rng.uniform(0.0, 0.2),
         blotch=rng.uniform(0.01, 0.06),
         pores=rng.uniform(0.01, 0.05),
-        freckles=rng.uniform(0.2, 0.6) * float(tone < 2.5 and rng.random() < 0.2),
+        freckles=rng.uniform(0.2, 0.6) * float(tone < 2.5 and rng.random() < parameters.freckles),
         circles=rng.uniform(0, 0.25),
         bump=rng.uniform(0.02, 0.12) * (0.6 + 0.8 * person.age),
         shine=rng.uniform(0.02, 0.12),
@@ -139,11 +139,11 @@ def sample_look(
         lash_y=np.float32(lash_line[:, :, 1]),
         lash_strength=rng.uniform(0.6, 1.0) if made_up else rng.uniform(0.25, 0.75),
         hair=linear(np.clip(hair, 8, 220)),
-        hair_density=float(not (adult and not female and rng.random() < 0.12)),
-        hairline=_sample_hairline(rng, female),
+        hair_density=float(not (adult and not female and rng.random() < parameters.bald)),
+        hairline=_sample_hairline(rng, female, parameters.fringes),
         hair_contrast=rng.uniform(0.15, 0.4),
         beard=linear(np.clip(hair * rng.uniform(0.7, 1.1) + 4, 8, 200)),
-        beard_density=(rng.uniform(0.55, 1.0) if rng.random() < 0.55 else rng.uniform(0.15, 0.5)) * bearded,
+        beard_density=(rng.uniform(0.15, 0.5) if rng.random() < parameters.stubble else rng.uniform(0.55, 1.0)) * bearded,
         beard_shape=_sample_beard(rng),
         clothes=linear(np.clip(clothes, 8, 240)),
         clothes_second=linear(np.clip(clothes * rng.uniform(0.3, 1.3), 8, 240)),
@@ -204,10 +204,10 @@ def _sample_brows(rng: np.random.Generator, female: bool) -> tuple[np.ndarray, n
     return np.float32([right_x, left_x]), np.float32([right_y, left_y]), half
 
 
-def _sample_hairline(rng: np.random.Generator, female: bool) -> np.ndarray:
+def _sample_hairline(rng: np.random.Generator, female: bool, fringes: float) -> np.ndarray:
     """y over the forehead, slope down the temples, parting, arch, wave (amplitude, frequency, phase), y at the nape."""
     forehead = rng.normal(7.93, 0.07)
-    if rng.random() < (0.22 if female else 0.1):
+    if rng.random() < fringes * (1.4 if female else 0.6):
         forehead -= rng.uniform(0.08, 0.27)  # a fringe
     nape = rng.uniform(6.2, 6.9) if female else rng.uniform(6.7, 7.1)
     wave = rng.uniform(0.0, 0.035), rng.uniform(3, 12), rng.uniform(0, 6.28)
@@ -248,12 +248,22 @@ def smooth(low, high, value):
 
 
 @njit(inline="always", fastmath=True)
-def skin_coordinates(x, y, z):
-    """Place of a point of the head in noise pixels: around the vertical axis, and up over the crown."""
-    depth = z - FACE_AXIS
-    over = max(y - 7.5, 0.0)
-    height = y if over == 0.0 else 7.5 + 0.85 * np.arctan2(over, np.sqrt(x * x + depth * depth))
-    return 0.85 * np.arctan2(x, depth) * TEXTURE_SCALE, -height * TEXTURE_SCALE
+def bell(square):
+    """About exp(-square), without an exponential for every pixel: 0 from 4 on."""
+    part = max(1.0 - 0.25 * square, 0.0)
+    part *= part
+    return part * part
+
+
+def skin_coordinates(rest: np.ndarray) -> np.ndarray:
+    """(V, 2) places of points of the head (V, 3) in noise pixels: around the vertical axis, and up over the crown.
+
+    Between vertices they are interpolated; only at the back of the head, where the angle jumps, does that go wrong, and no picture shows it.
+    """
+    x, y, depth = rest[:, 0], rest[:, 1], rest[:, 2] - FACE_AXIS
+    over = np.maximum(y - 7.5, 0)
+    height = np.where(over == 0, y, 7.5 + 0.85 * np.arctan2(over, np.hypot(x, depth)))
+    return np.float32(np.stack([0.85 * np.arctan2(x, depth), -height], 1) * TEXTURE_SCALE)
 
 
 @njit(inline="always", fastmath=True)
@@ -358,14 +368,12 @@ def worn_cloth(look, along, mottle, pore):
 
 
 @njit(inline="always", fastmath=True)
-def body_albedo(look, bank, x, y, z, lips, inside, ears):
-    """A point of the body: linear RGB (3,), hair 0..1, bump noise, gloss factor."""
-    u, v = skin_coordinates(x, y, z)
+def body_albedo(look, bank, x, y, z, u, v, lips, inside, ears):
+    """A point of the body: linear RGB (3,), hair 0..1, bump noise, gloss factor. u, v: skin_coordinates."""
     u += look.shift[0]
     v += look.shift[1]
     ax = abs(x)
-    mottle = noise_at(bank, MOTTLE, u, v)
-    pore = noise_at(bank, PORE, u * 1.3, v * 1.3)
+    blotch, mottle, pore = skin_noise(bank, u, v)
     bump = 0.6 * mottle + pore
     neck = look.clothes_shape[0] - look.clothes_shape[1] * smooth(0.55, 0.0, ax) * (1.0 if z > 0.4 else 0.3)
     if y < neck:
@@ -377,7 +385,6 @@ def body_albedo(look, bank, x, y, z, lips, inside, ears):
         return worn_cloth(look, y, mottle, pore), 0.0, bump, 0.0
     over_hairline = above_hairline(look.hairline, x, y, z)
     hairy = look.hair_density > 0.0 and ears < 0.4 and lips < 0.3 and inside < 0.3 and over_hairline > -0.1
-    blotch = noise_at(bank, BLOTCH, u, v)
     cover, shade = 0.0, 1.0
     if hairy:
         cover = smooth(-0.02, 0.06, over_hairline + 0.016 * noise_at(bank, STRAND, u * 2.0, v) + 0.015 * mottle)
@@ -391,16 +398,16 @@ def body_albedo(look, bank, x, y, z, lips, inside, ears):
         cheek = (ax - 0.4) ** 2 + (y - 7.05) ** 2
         tip = x * x + (y - 7.0) ** 2
         if cheek < 0.2:
-            flush += np.exp(-cheek / 0.035)
+            flush += bell(cheek / 0.035)
         if tip < 0.07:
-            flush += 0.8 * np.exp(-tip / 0.012)
+            flush += 0.8 * bell(tip / 0.012)
         if abs(y - 7.24) < 0.14:
-            tone *= 1.0 - look.circles * np.exp(-((ax - 0.3) ** 2) / 0.02 - (y - 7.24) ** 2 / 0.003)
+            tone *= 1.0 - look.circles * bell((ax - 0.3) ** 2 / 0.02 + (y - 7.24) ** 2 / 0.003)
         if look.freckles > 0.0:
             spots = noise_at(bank, PORE, u * 0.7 + 50.0, v * 0.7)
             tone *= 1.0 - look.freckles * smooth(1.3, 2.0, spots) * smooth(7.6, 7.3, y) * smooth(0.7, 1.1, z)
         if look.make_up_strength > 0.0 and z > 1.0 and abs(y - 7.43) < 0.12:
-            shadow = look.make_up_strength * np.exp(-((ax - 0.32) ** 2) / 0.03 - (y - 7.43) ** 2 / 0.002)
+            shadow = look.make_up_strength * bell((ax - 0.32) ** 2 / 0.03 + (y - 7.43) ** 2 / 0.002)
     red = look.redness * flush
     colour = (
         look.skin[0] * tone * (1.0 - 0.25 * red),

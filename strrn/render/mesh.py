@@ -5,6 +5,9 @@ Units are MakeHuman's decimetres: x to the person's left, y up, z forward.
 """
 
 import gzip
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -134,6 +137,15 @@ def _blend(starts, vertices, offsets, rows, weights, count):
 def save_mesh(mesh: Mesh, path: Path) -> None:
     """An .npz that `open_mesh` reads in a fraction of a second (the text files take several)."""
     np.savez(path, **{field.name: getattr(mesh, field.name) for field in fields(Mesh)})
+
+
+@contextmanager
+def temporary_mesh_file(root: Path) -> Iterator[Path]:
+    """What `load_mesh` reads from `root`, as a file for other processes."""
+    with tempfile.TemporaryDirectory(prefix="strrn-mesh-") as folder:
+        path = Path(folder) / "mesh.npz"
+        save_mesh(load_mesh(root), path)
+        yield path
 
 
 def open_mesh(path: Path) -> Mesh:

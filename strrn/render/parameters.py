@@ -67,17 +67,25 @@ class ClipsParameters:
 
 @dataclass
 class LookParameters:
-    """detail: standard deviation of the shape targets. asymmetry: share of it by which the sides differ. expression: 0..1. beards (of grown
-    men), glasses, sunglasses and reflections (of the glasses), long_hair, caps, scarves: shares. wrinkles: 0..1, depth in old age."""
+    """detail: standard deviation of the shape targets. asymmetry: share of it by which the sides differ. expression: 0..1. gaze: standard
+    deviation of the eyes' turn, radians. Shares: freckles (of light skin), make_up (of grown women), beards (of grown men), stubble (of the
+    beards), bald (of grown men), fringes, long_hair, glasses, sunglasses and reflections (of the glasses), caps, scarves. wrinkles: 0..1,
+    depth in old age."""
 
     detail: float
     asymmetry: float
     expression: float
+    gaze: float
+    freckles: float
+    make_up: float
     beards: float
+    stubble: float
+    bald: float
+    fringes: float
+    long_hair: float
     glasses: float
     sunglasses: float
     reflections: float
-    long_hair: float
     caps: float
     scarves: float
     wrinkles: float
@@ -89,28 +97,39 @@ class LookParameters:
 
 @dataclass
 class ViewParameters:
-    """Stills. yaw, pitch, roll: standard deviations in degrees; limit: largest yaw. contrast: strength of the lamp, 0..1.
+    """Stills. yaw, pitch, roll: standard deviations in degrees; yaw_limit: largest yaw; wide_yaw: share of pictures whose yaw is anything up
+    to it. distance: range of the camera's, dm.
 
-    occluders: share of pictures with one. blur: sigma range in pixels, noise: range (share of full scale),
-    low_resolution: share of pictures.
+    contrast: strength of the first lamp, 0..1. second_lamp: largest share of the first one's strength; rim_lamp: share of pictures with one
+    from behind; shadow: range of the strength of shadows. occluders: share of pictures with one, hands: share of them that are hands. blur:
+    sigma range in pixels, noise: range (share of full scale); low_resolution, grey: shares of pictures. The light is that of clips as well.
     """
 
     yaw: float
     yaw_limit: float
+    wide_yaw: float
     pitch: float
     roll: float
+    distance: list[float]
     contrast: float
+    second_lamp: float
+    rim_lamp: float
+    shadow: list[float]
     occluders: float
+    hands: float
     blur: list[float]
     noise: list[float]
     low_resolution: float
+    grey: float
 
     def __post_init__(self) -> None:
         _require(0 <= self.yaw_limit <= 75, "view.yaw_limit", self.yaw_limit, "0 to 75 degrees")
         for key in ("yaw", "pitch", "roll"):
             _require(0 <= getattr(self, key) <= 45, f"view.{key}", getattr(self, key), "0 to 45 degrees")
-        for key in ("contrast", "occluders", "low_resolution"):
+        for key in ("wide_yaw", "contrast", "second_lamp", "rim_lamp", "occluders", "hands", "low_resolution", "grey"):
             _share(getattr(self, key), f"view.{key}")
+        _range(self.distance, "view.distance", 4, 1000)
+        _range(self.shadow, "view.shadow", 0, 1)
         _range(self.blur, "view.blur", 0, 5)
         _range(self.noise, "view.noise", 0, 0.2)
 
@@ -118,13 +137,15 @@ class ViewParameters:
 @dataclass
 class MotionParameters:
     """Clips. speed: peak of the head's speed in face widths a frame while it moves, a range over clips. shutter: exposure time as a share of
-    the frame interval (motion blur). occluders: share of clips in which something passes. light: relative change of the light. blur, noise:
-    as for stills; low_resolution: share of clips. crf: H.264 quality range (larger is worse)."""
+    the frame interval (motion blur). occluders: share of clips in which something passes. light: relative change of the light. camera: how
+    far exposure, white balance and focus wander, 0..1. blur, noise: as for stills; low_resolution: share of clips. crf: H.264 quality range
+    (larger is worse)."""
 
     speed: list[float]
     shutter: list[float]
     occluders: float
     light: list[float]
+    camera: list[float]
     blur: list[float]
     noise: list[float]
     low_resolution: float
@@ -134,6 +155,7 @@ class MotionParameters:
         _range(self.speed, "motion speed", 0, 0.3)
         _range(self.shutter, "motion shutter", 0, 1)
         _range(self.light, "motion light", 0, 0.9)
+        _range(self.camera, "motion camera", 0, 1)
         _share(self.occluders, "motion occluders")
         _share(self.low_resolution, "motion low_resolution")
         _range(self.blur, "motion blur", 0, 5)

@@ -3,6 +3,8 @@
 import numpy as np
 
 
-def plain(value: np.ndarray | float) -> tuple | float:
+def plain(value: np.ndarray | list | float) -> tuple | float:
     """Floats and nested tuples of floats of an array or a number."""
-    return tuple(plain(item) for item in value) if isinstance(value, np.ndarray | tuple) else float(value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple([plain(item) for item in value]) if isinstance(value, list | tuple) else float(value)

@@ -29,6 +29,8 @@ def rasterise(points, depth, triangles, height, width):
         y1 = min(height - 1, int(np.floor(max(ay, by, cy))))
         x0 = max(0, int(np.ceil(min(ax, bx, cx))))
         x1 = min(width - 1, int(np.floor(max(ax, bx, cx))))
+        if y1 < y0 or x1 < x0:
+            continue
         inverse = 1.0 / area
         step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
         for y in range(y0, y1 + 1):
@@ -89,6 +91,11 @@ def finer(size: tuple[int, int], supersampling: float) -> tuple[tuple[int, int],
     return (height, width), np.float32([width / size[1], height / size[0]])
 
 
-def to_samples(points: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Pixels (N, 2) -> the samples' own pixels; both count from the middle of their first."""
-    return (points + np.float32(0.5)) * step - np.float32(0.5)
+@njit(cache=True, nogil=True)
+def to_samples(points, step):
+    """Pixels (N, 2 or more) -> the samples' own pixels (N, 2); both count from the middle of their first."""
+    samples = np.empty((len(points), 2), points.dtype)
+    for n in range(len(points)):
+        for k in range(2):
+            samples[n, k] = (points[n, k] + np.float32(0.5)) * step[k] - np.float32(0.5)
+    return samples

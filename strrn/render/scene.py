@@ -21,14 +21,14 @@ from strrn.render.landmarks import (
     on_front,
     visibility,
 )
-from strrn.render.light import Lights, shadow_map
-from strrn.render.material import CAP, SCARF, TEXTURE_SCALE, Look, sample_look
+from strrn.render.light import Lights, shadow_maps
+from strrn.render.material import CAP, SCARF, TEXTURE_SCALE, Look, sample_look, skin_coordinates
 from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE, Mesh, open_mesh
 from strrn.render.noise import grain_bank, noise_bank, noise_level, noise_levels
 from strrn.render.occluder import SHIFT, Glasses, sample_glasses
 from strrn.render.parameters import LookParameters
 from strrn.render.rasteriser import bounds, finer, rasterise, to_samples, vertex_normals
-from strrn.render.shading import shade
+from strrn.render.shading import AMBIENT, COLUMNS, MASK, NOISE_PLACE, NORMAL, POSED, REST, shade
 
 # Upper lid margins from the outer to the inner corner of the person's right eye, vertices of base.obj: the lashes are painted there.
 RIGHT_LID = (4852, 4850, 4849, 4848, 4847, 4865, 4866, 4867)
@@ -39,7 +39,7 @@ EYE_VERTICES = slice(9, 21)  # rows of LandmarkMap.inner that are landmarks 36..
 
 @dataclass(frozen=True)
 class Studio:
-    """What all pictures share: the mesh and what is derived from it."""
+    """What all pictures share: the mesh and what is derived from it. surface: (V, COLUMNS) of shading, of the rest pose."""
 
     mesh: Mesh
     landmarks: LandmarkMap
@@ -48,6 +48,7 @@ class Studio:
     triangles: np.ndarray
     group: np.ndarray
     solid: np.ndarray
+    surface: np.ndarray
     eye_centres: np.ndarray
     lash_line: np.ndarray
     noise: tuple[np.ndarray, ...]
@@ -71,11 +72,21 @@ def build_studio(mesh: Mesh) -> Studio:
         triangles=np.ascontiguousarray(mesh.triangles[seen]),
         group=np.ascontiguousarray(mesh.group[seen].astype(np.int32)),
         solid=np.ascontiguousarray(mesh.triangles[mesh.group == BODY]),
+        surface=_surface(mesh.rest, mesh.ambient, mesh.masks, skin_coordinates(mesh.rest)),
         eye_centres=np.stack(eyes),
         lash_line=np.stack([right, left]),
         noise=noise_levels(noise_bank()),
         grain=grain_bank(),
     )
+
+
+def _surface(rest: np.ndarray, ambient: np.ndarray | float, masks: np.ndarray | float, noise_place: np.ndarray) -> np.ndarray:
+    surface = np.zeros((len(rest), COLUMNS), np.float32)
+    surface[:, REST : REST + 3] = rest
+    surface[:, AMBIENT] = ambient
+    surface[:, MASK : MASK + 3] = masks
+    surface[:, NOISE_PLACE : NOISE_PLACE + 2] = noise_place
+    return surface
 
 
 @dataclass(frozen=True)
@@ -156,11 +167,11 @@ def view_head(
     studio: Studio, actor: Actor, expression: Expression, pose: Pose, lights: Lights, height: int, width: int, supersampling: float
 ) -> HeadView:
     """Render a head into a (height, width) layer. supersampling: samples a pixel along each axis."""
-    mesh, rotation = studio.mesh, pose.rotation
+    rotation = pose.rotation
     bare = actor.neutral + studio.units.apply(expression)
     shown = volume(bare, studio.solid, actor.rise) if actor.rise.any() else bare
     posed = shown @ rotation.T
-    triangles, group, rest, masks, ambient = studio.triangles, studio.group, mesh.rest, mesh.masks, mesh.ambient
+    triangles, group, surfaces = studio.triangles, studio.group, [studio.surface]
     outside = [triangles]  # both sides of a sheet together would cancel each other's normals
     for sheet in actor.sheets:
         faces = sheet.outside + np.int32(len(posed))
@@ -168,18 +179,18 @@ def view_head(
         posed = np.concatenate([posed, sheet.vertices @ rotation.T])
         triangles = np.concatenate([triangles, faces, faces[:, ::-1]])
         group = np.concatenate([group, np.full(2 * len(faces), sheet.group, np.int32)])
-        rest = np.concatenate([rest, sheet.texture])
-        masks = np.concatenate([masks, np.zeros((len(sheet.texture), 3), np.float32)])
-        ambient = np.concatenate([ambient, np.full(len(sheet.texture), 0.75, np.float32)])
+        surfaces.append(_surface(sheet.texture, 0.75, 0.0, sheet.texture[:, :2]))
     posed = np.ascontiguousarray(posed, np.float32)
-    normals = vertex_normals(posed, np.concatenate(outside))
+    surface = np.concatenate(surfaces)
+    surface[:, NORMAL : NORMAL + 3] = vertex_normals(posed, np.concatenate(outside))
+    surface[:, POSED : POSED + 3] = posed
     pixels = pose.project(posed)
     left, top, right, bottom = _region(pixels, height, width)
-    corner = np.float32([left, top])
+    corner = np.float32([left, top, 0])
     fine_size, step = finer((bottom - top, right - left), supersampling)
-    fine = np.ascontiguousarray(to_samples(pixels[:, :2] - corner, step))
+    fine = to_samples(pixels - corner, step)
     index, weights, buffer = rasterise(fine, np.ascontiguousarray(pixels[:, 2]), triangles, *fine_size)
-    shadow, shadow_depth = shadow_map(posed, triangles, lights.directions[0], int(np.clip(bottom - top, *SHADOW_SIZES)))
+    shadows, shadow_depths = shadow_maps(posed, triangles, lights, int(np.clip(bottom - top, *SHADOW_SIZES)))
     view = (0.0, 0.0, 1.0)
     gaze = (_gaze(expression), _gaze(expression))
     fine_picture = shade(
@@ -187,18 +198,14 @@ def view_head(
         weights,
         triangles,
         group,
-        rest,
-        posed,
-        normals,
-        ambient,
-        masks,
+        surface,
         actor.look,
         gaze,
         _mouth_open(studio, bare),
         _raised_brows(expression),
         lights,
-        shadow,
-        shadow_depth,
+        shadows,
+        shadow_depths,
         view,
         noise_level(studio.noise, TEXTURE_SCALE / (pose.scale * supersampling)),
     )
@@ -207,7 +214,7 @@ def view_head(
     if actor.glasses is not None:
         _draw_glasses(layer, studio, actor, bare, pose, lights)
     points = landmark_points(studio, actor, bare, pose)
-    fine_points = to_samples(points[:, :2] - corner, step)
+    fine_points = to_samples(points - corner, step)
     inside = (points[:, 0] >= 0) & (points[:, 0] <= width - 1) & (points[:, 1] >= 0) & (points[:, 1] <= height - 1)
     # Hair stands off the skin that the contour's points lie on, and does not hide the contour.
     tolerance = np.full(len(points), DEPTH_TOLERANCE)

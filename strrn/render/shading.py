@@ -12,33 +12,17 @@ from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE
 from strrn.render.noise import MOTTLE, PORE, STRAND, noise_at
 from strrn.render.rasteriser import NOTHING
 
+# Columns of `surface`, what the shader interpolates between the corners of a triangle: in one row, so that a corner is one line of memory.
+REST, NORMAL, POSED, AMBIENT, MASK, NOISE_PLACE, COLUMNS = 0, 3, 6, 9, 10, 13, 15
+
 
 @njit_inlining(hair_module, light, material, mesh, noise, rasteriser)
-def shade(
-    index,
-    weights,
-    triangles,
-    group,
-    rest,
-    posed,
-    normals,
-    ambient,
-    masks,
-    look,
-    gaze,
-    mouth_open,
-    raised,
-    lights,
-    shadow,
-    shadow_depth,
-    view,
-    bank,
-):
+def shade(index, weights, triangles, group, surface, look, gaze, mouth_open, raised, lights, shadows, shadow_depths, view, bank):
     """Linear RGB and coverage (H, W, 4) float32 of what `rasterise` found.
 
-    rest, posed, normals: (V, 3), posed and normals in the camera's axes. ambient: (V,), masks: (V, 3). gaze: (2, 3) tuples, rest pose, the
-    person's right eye first. mouth_open: 0..1, how much light enters the mouth. raised: 0..1, of the brows. lights: Lights; shadow,
-    shadow_depth: of shadow_map; view: (3,) unit vector to the camera. bank: noise.
+    surface: (V, COLUMNS) float32: rest position, normal and position in the camera's axes, ambient occlusion, masks, place in the noise.
+    gaze: (2, 3) tuples, rest pose, the person's right eye first. mouth_open: 0..1, how much light enters the mouth. raised: 0..1, of the
+    brows. lights: Lights; shadows, shadow_depths: of shadow_maps; view: (3,) unit vector to the camera. bank: noise.
     """
     height, width = index.shape
     picture = np.zeros((height, width, 4), np.float32)
@@ -48,6 +32,7 @@ def shade(
         hx, hy, hz = direction[0] + view[0], direction[1] + view[1], direction[2] + view[2]
         length = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-9
         halves[lamp, 0], halves[lamp, 1], halves[lamp, 2] = hx / length, hy / length, hz / length
+    here = np.empty(COLUMNS, np.float32)
     for row in range(height):
         for column in range(width):
             triangle = index[row, column]
@@ -56,20 +41,16 @@ def shade(
             a, b, c = triangles[triangle, 0], triangles[triangle, 1], triangles[triangle, 2]
             wa, wb = weights[row, column, 0], weights[row, column, 1]
             wc = np.float32(1.0) - wa - wb
-            x = wa * rest[a, 0] + wb * rest[b, 0] + wc * rest[c, 0]
-            y = wa * rest[a, 1] + wb * rest[b, 1] + wc * rest[c, 1]
-            z = wa * rest[a, 2] + wb * rest[b, 2] + wc * rest[c, 2]
-            nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
-            ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
-            nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
-            sky = wa * ambient[a] + wb * ambient[b] + wc * ambient[c]
+            for k in range(COLUMNS):
+                here[k] = wa * surface[a, k] + wb * surface[b, k] + wc * surface[c, k]
+            x, y, z = here[REST], here[REST + 1], here[REST + 2]
+            nx, ny, nz = here[NORMAL], here[NORMAL + 1], here[NORMAL + 2]
+            sky = here[AMBIENT]
             kind = group[triangle]
             hair, bump, gloss, wrap, power, shine = 0.0, 0.0, 1.0, 0.25, look.gloss, look.shine
             if kind == BODY:
-                lips = wa * masks[a, 0] + wb * masks[b, 0] + wc * masks[c, 0]
-                inside = wa * masks[a, 1] + wb * masks[b, 1] + wc * masks[c, 1]
-                ears = wa * masks[a, 2] + wb * masks[b, 2] + wc * masks[c, 2]
-                colour, hair, bump, gloss = body_albedo(look, bank, x, y, z, lips, inside, ears)
+                u, v = here[NOISE_PLACE], here[NOISE_PLACE + 1]
+                colour, hair, bump, gloss = body_albedo(look, bank, x, y, z, u, v, here[MASK], here[MASK + 1], here[MASK + 2])
                 sky = max(sky, 0.25 * hair)
                 wrap = 0.25 * (1.0 - hair)
             elif kind in (LEFT_EYE, RIGHT_EYE):
@@ -98,17 +79,11 @@ def shade(
             tilt = 0.4 * look.bump * (1.0 + hair) * bump
             nx += tilt
             ny += tilt
-            length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
-            nx, ny, nz = nx / length, ny / length, nz / length
+            shorten = 1.0 / (np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9)
+            nx, ny, nz = nx * shorten, ny * shorten, nz * shorten
             if kind >= HAIR_SHEET and nz < 0:
                 nx, ny, nz = -nx, -ny, -nz
             above = 0.5 + 0.5 * (nx * lights.up[0] + ny * lights.up[1] + nz * lights.up[2])
-            lit = 1.0
-            if lights.shadow > 0.0:
-                px = wa * posed[a, 0] + wb * posed[b, 0] + wc * posed[c, 0]
-                py = wa * posed[a, 1] + wb * posed[b, 1] + wc * posed[c, 1]
-                pz = wa * posed[a, 2] + wb * posed[b, 2] + wc * posed[c, 2]
-                lit = 1.0 - lights.shadow * (1.0 - lit_share(shadow, shadow_depth, px, py, pz))
             red = (lights.sky[0] * above + lights.ground[0] * (1.0 - above)) * sky * colour[0]
             green = (lights.sky[1] * above + lights.ground[1] * (1.0 - above)) * sky * colour[1]
             blue = (lights.sky[2] * above + lights.ground[2] * (1.0 - above)) * sky * colour[2]
@@ -128,7 +103,10 @@ def shade(
                     if mirrored > 0.6:
                         # mirrored to the power of `power`, by Schlick's rational function (1994): no exponential for every pixel.
                         highlight = shine * gloss * mirrored / (power - power * mirrored + mirrored)
-                seen = lit if lamp == 0 else 0.4 + 0.6 * sky
+                seen = 0.4 + 0.6 * sky
+                if lamp < len(shadows):
+                    share = lit_share(shadows[lamp], shadow_depths[lamp], here[POSED], here[POSED + 1], here[POSED + 2])
+                    seen = 1.0 - lights.shadow * (1.0 - share)
                 red += lights.colours[lamp][0] * seen * (colour[0] * spread + highlight)
                 green += lights.colours[lamp][1] * seen * (colour[1] * diffuse + highlight)
                 blue += lights.colours[lamp][2] * seen * (colour[2] * diffuse + highlight)

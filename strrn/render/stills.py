@@ -6,10 +6,10 @@ import numpy as np
 
 from strrn.core.images import encode_jpeg
 from strrn.render.background import sample_background
-from strrn.render.camera import Pose, develop, exposure, sample_sensor
+from strrn.render.camera import Pose, develop, exposure, over, sample_sensor
 from strrn.render.expression import sample_expression
 from strrn.render.light import sample_lights
-from strrn.render.occluder import cover, occluder_mask, sample_occluder
+from strrn.render.occluder import occluder_layer, sample_occluder
 from strrn.render.parameters import RenderParameters
 from strrn.render.scene import Actor, Studio, fit_scale, sample_actor, view_head
 
@@ -32,11 +32,11 @@ def render_identity(studio: Studio, parameters: RenderParameters, seed: np.rando
 def sample_pose(rng: np.random.Generator, parameters: RenderParameters) -> Pose:
     """Orientation and distance of a still; where and how large is up to fit_scale."""
     view = parameters.view
-    yaw = rng.normal(0, view.yaw) if rng.random() < 0.7 else rng.uniform(-view.yaw_limit, view.yaw_limit)
+    yaw = rng.normal(0, view.yaw) if rng.random() >= view.wide_yaw else rng.uniform(-view.yaw_limit, view.yaw_limit)
     yaw = np.radians(np.clip(yaw, -view.yaw_limit, view.yaw_limit))
     pitch = np.radians(np.clip(rng.normal(2, view.pitch), -2.5 * view.pitch, 2.5 * view.pitch))
     roll = np.radians(np.clip(rng.normal(0, view.roll), -2.5 * view.roll, 2.5 * view.roll))
-    return Pose(float(yaw), float(pitch), float(roll), (0.0, 0.0), 1.0, float(np.exp(rng.uniform(np.log(7), np.log(25)))))
+    return Pose(float(yaw), float(pitch), float(roll), (0.0, 0.0), 1.0, float(np.exp(rng.uniform(*np.log(view.distance)))))
 
 
 def render_still(studio: Studio, actor: Actor, parameters: RenderParameters, rng: np.random.Generator) -> Still:
@@ -45,21 +45,21 @@ def render_still(studio: Studio, actor: Actor, parameters: RenderParameters, rng
     margin = max(0.0, 1 - 1.15 * face / min(stills.height, stills.width)) / 2
     origin = np.array([stills.width, stills.height]) * (0.5 + rng.uniform(-margin, margin, 2))
     pose = fit_scale(studio, actor, sample_pose(rng, parameters), face, tuple(origin))
-    lights = sample_lights(rng, view.contrast)
-    expression = sample_expression(rng, parameters.look.expression)
+    lights = sample_lights(rng, view)
+    expression = sample_expression(rng, parameters.look)
     head = view_head(studio, actor, expression, pose, lights, stills.height, stills.width, parameters.supersampling)
     light = sample_background(rng, stills.height, stills.width, studio.noise[0]) * np.float32(rng.uniform(0.4, 1.4))
     gain = exposure(head.layer, rng)
     light /= np.float32(gain)  # the background is drawn as the camera sees it; the head's gain must not change it
-    light = head.layer[..., :3] + light * (1 - head.layer[..., 3:])
+    light = over(head.layer, light)
     visible = head.visible
     if rng.random() < view.occluders:
-        thing = sample_occluder(rng, np.array(actor.look.skin), (0.12, 0.45))
+        thing = sample_occluder(rng, np.array(actor.look.skin), (0.12, 0.45), view.hands)
         at = head.points_frame[rng.integers(len(head.points_frame))] + rng.normal(0, 0.12, 2) * face
-        mask = occluder_mask(thing, at, face, stills.height, stills.width)
-        cover(light, mask, thing, float(np.mean(lights.sky) + np.mean(lights.colours[0])), rng.normal(0, 1, 2), studio.noise[0])
-        visible = visible & ~hidden_by(mask, head.points_frame)
-    sensor = sample_sensor(rng, gain, tuple(view.blur), tuple(view.noise), view.low_resolution)
+        layer = occluder_layer(thing, at, face, lights, studio.noise[0], stills.height, stills.width)
+        light = over(layer, light)
+        visible = visible & ~hidden_by(layer[..., 3], head.points_frame)
+    sensor = sample_sensor(rng, gain, tuple(view.blur), tuple(view.noise), view.low_resolution, view.grey)
     picture = develop(light, sensor, rng, studio.grain)
     return Still(encode_jpeg(picture, int(rng.integers(stills.jpeg_quality[0], stills.jpeg_quality[1] + 1))), head.points_frame, visible)
 

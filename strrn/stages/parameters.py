@@ -15,7 +15,7 @@ PARAMS_FILE = Path("params.yaml")
 KEYS = {
     "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil rounds download render crop runtime "
     "export evaluate report",
-    "pretrain": "encoder mdm hgn strrn",
+    "pretrain": "encoder stream mdm hgn strrn",
     "distil": "data detector tracker",
 }
 Section = TypeVar("Section")

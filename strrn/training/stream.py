@@ -26,25 +26,19 @@ AHEAD = 4  # jobs waiting per process
 
 @dataclass(frozen=True)
 class StreamParameters:
-    """window: crops that an epoch draws from. fresh: how many of them are replaced before every epoch but the first. workers: processes
-    that render; the crops do not depend on it."""
+    """fresh: crops that are replaced before every epoch but the first (0: none, nothing is rendered). workers: processes that render; the
+    crops do not depend on it."""
 
-    window: int
     fresh: int
     workers: int
 
     def __post_init__(self) -> None:
-        if self.window < 1 or self.workers < 1:
-            raise ValueError(f"window and workers must be at least 1, found {self.window} and {self.workers}")
-        if not 0 <= self.fresh <= self.window:
-            raise ValueError(f"fresh must lie between 0 and window = {self.window}, found {self.fresh}")
+        if self.fresh < 0 or self.workers < 1:
+            raise ValueError(f"fresh must not be negative and workers at least 1, found {self.fresh} and {self.workers}")
 
 
 class CropStream:
-    """`crops`: the window, changed in place by `advance`. The k-th crop of the stream is a function of seed and k alone.
-
-    A context manager: the processes end with it.
-    """
+    """Crops without end; the k-th is a function of seed and k alone. A context manager: its processes end with it."""
 
     def __init__(
         self,
@@ -60,13 +54,6 @@ class CropStream:
         self.job = partial(_crops_of_identity, mesh_file=mesh_file, render=render, crop=crop, reference_shape=reference_shape, seed=seed)
         self.stream = self._stream()
         self.position = 0
-        try:
-            first = list(progress((next(self.stream) for _ in range(parameters.window)), "render the first crops", parameters.window))
-        except BaseException:
-            self.close()
-            raise
-        points = np.stack([points for _, points in first])
-        self.crops = LabelledCrops([image for image, _ in first], points, np.isfinite(points).all(-1))
 
     def __enter__(self) -> Self:
         return self
@@ -74,12 +61,18 @@ class CropStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def advance(self) -> None:
-        """Replace the oldest `fresh` crops of the window by the next ones of the stream; waits for them where rendering is slower."""
+    def take(self, count: int) -> LabelledCrops:
+        """The next `count` crops of the stream."""
+        crops = list(progress((next(self.stream) for _ in range(count)), "render the first crops", count))
+        points = np.stack([points for _, points in crops])
+        return LabelledCrops([image for image, _ in crops], points, np.isfinite(points).all(-1))
+
+    def refresh(self, crops: LabelledCrops) -> None:
+        """Replace the `fresh` crops that have been there longest by the next ones of the stream; waits where rendering is slower."""
         for _ in range(self.parameters.fresh):
+            row = self.position % len(crops.images)
             image, points = next(self.stream)
-            row = self.position % self.parameters.window
-            self.crops.images[row], self.crops.points[row], self.crops.valid[row] = image, points, np.isfinite(points).all(-1)
+            crops.images[row], crops.points[row], crops.valid[row] = image, points, np.isfinite(points).all(-1)
             self.position += 1
 
     def close(self) -> None:

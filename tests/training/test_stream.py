@@ -33,8 +33,8 @@ def open_stream(mesh_file):
     streams = []
 
     def build(workers: int) -> CropStream:
-        parameters = StreamParameters(window=5, fresh=2, workers=workers)
-        streams.append(CropStream(mesh_file, render, crop, mean_shape(np.stack(shapes), 64, 0.62), 1, parameters))
+        reference = mean_shape(np.stack(shapes), 64, 0.62)
+        streams.append(CropStream(mesh_file, render, crop, reference, 1, StreamParameters(fresh=2, workers=workers)))
         return streams[-1]
 
     yield build
@@ -44,19 +44,20 @@ def open_stream(mesh_file):
 
 def test_the_oldest_crops_make_room_whatever_the_number_of_processes(open_stream):
     one, two = open_stream(1), open_stream(2)
-    first = list(one.crops.images)
-    assert len(set(first)) == 5 and one.crops.points.shape == (5, 68, 2) and one.crops.valid.all()
-    one.advance()
-    second = list(one.crops.images)
+    crops, others = one.take(5), two.take(5)
+    first = list(crops.images)
+    assert len(set(first)) == 5 and crops.points.shape == (5, 68, 2) and crops.valid.all()
+    one.refresh(crops)
+    second = list(crops.images)
     assert second[2:] == first[2:] and not set(second[:2]) & set(first)
-    one.advance()
-    assert one.crops.images[:2] == second[:2] and one.crops.images[4] == first[4] and not set(one.crops.images[2:4]) & set(first + second)
-    two.advance()
-    two.advance()
-    assert two.crops.images == one.crops.images and np.array_equal(two.crops.points, one.crops.points)
+    one.refresh(crops)
+    assert crops.images[:2] == second[:2] and crops.images[4] == first[4] and not set(crops.images[2:4]) & set(first + second)
+    two.refresh(others)
+    two.refresh(others)
+    assert others.images == crops.images and np.array_equal(others.points, crops.points)
 
 
-@pytest.mark.parametrize(("window", "fresh", "workers"), [(0, 0, 1), (4, 5, 1), (4, -1, 1), (4, 2, 0)])
-def test_impossible_streams_are_refused(window, fresh, workers):
-    with pytest.raises(ValueError, match=r"window|fresh"):
-        StreamParameters(window, fresh, workers)
+@pytest.mark.parametrize(("fresh", "workers"), [(-1, 1), (2, 0)])
+def test_impossible_streams_are_refused(fresh, workers):
+    with pytest.raises(ValueError, match="fresh must not be negative"):
+        StreamParameters(fresh, workers)
