@@ -32,7 +32,7 @@ FILL = (0.5, 0.74)  # share of the picture that the landmark box takes: 0.62 in 
 FACTORS: dict[str, dict[str, dict]] = {
     "supersampling": {"": {"supersampling": 1.0}},
     "glasses": {"look": {"glasses": 0.0}},
-    "beards": {"look": {"beards": 0.0}},
+    "beards": {"look": {"beards": 0.0, "stubble": 0.0}},
     "long hair": {"look": {"long_hair": 0.0}},
     "caps and scarves": {"look": {"caps": 0.0, "scarves": 0.0}},
     "make-up and freckles": {"look": {"make_up": 0.0, "freckles": 0.0}},

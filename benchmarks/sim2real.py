@@ -26,7 +26,7 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.photographs import halves, jittered_box_crop, open_image
-from benchmarks.render import FACTORS, without
+from benchmarks.render import without
 from strrn.core.files import write_json
 from strrn.core.geometry import CropTransform, fit_similarity
 from strrn.core.images import draw_points
@@ -52,11 +52,19 @@ from strrn.training.stream import CropStream, StreamParameters
 log = logging.getLogger(__name__)
 FAILURE = 0.08
 SIDE, FACE_PIXELS = 300, [130, 190]  # of the stream's stills: what a crop, reduced to the network's resolution, can show
-ABLATIONS = FACTORS | {
-    "expression": {"look": {"expression": 0.0}},
-    "strong light": {"view": {"contrast": 0.0}},
+# Kind of variety -> sections of RenderParameters and the values that take it away.
+ABLATIONS: dict[str, dict[str, dict]] = {
+    "shape detail": {"look": {"detail": 0.0, "asymmetry": 0.0}},
+    "expression and gaze": {"look": {"expression": 0.0, "gaze": 0.0}},
     "large yaw": {"view": {"yaw_limit": 20.0}},
-    "noise": {"view": {"noise": [0.0, 0.0]}},
+    "hair, beards, headwear": {
+        "look": {"beards": 0.0, "stubble": 0.0, "bald": 0.0, "fringes": 0.0, "long_hair": 0.0, "caps": 0.0, "scarves": 0.0}
+    },
+    "glasses": {"look": {"glasses": 0.0, "sunglasses": 0.0, "reflections": 0.0}},
+    "freckles, make-up, wrinkles": {"look": {"freckles": 0.0, "make_up": 0.0, "wrinkles": 0.0}},
+    "strong light": {"view": {"contrast": 0.0, "second_lamp": 0.0, "rim_lamp": 0.0}},
+    "things in front": {"view": {"occluders": 0.0}},
+    "faults of the camera": {"view": {"blur": [0.0, 0.0], "noise": [0.0, 0.0], "low_resolution": 0.0, "grey": 0.0}},
 }
 
 
