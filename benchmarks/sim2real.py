@@ -54,6 +54,7 @@ FAILURE = 0.08
 SIDE, FACE_PIXELS = 300, [130, 190]  # of the stream's stills: what a crop, reduced to the network's resolution, can show
 # Kind of variety -> sections of RenderParameters and the values that take it away.
 ABLATIONS: dict[str, dict[str, dict]] = {
+    "ancestry, sex, age, build": {"look": {"macro": 0.0}},
     "shape detail": {"look": {"detail": 0.0, "asymmetry": 0.0}},
     "expression and gaze": {"look": {"expression": 0.0, "gaze": 0.0}},
     "large yaw": {"view": {"yaw_limit": 20.0}},
@@ -61,7 +62,17 @@ ABLATIONS: dict[str, dict[str, dict]] = {
         "look": {"beards": 0.0, "stubble": 0.0, "bald": 0.0, "fringes": 0.0, "long_hair": 0.0, "caps": 0.0, "scarves": 0.0}
     },
     "glasses": {"look": {"glasses": 0.0, "sunglasses": 0.0, "reflections": 0.0}},
-    "freckles, make-up, wrinkles": {"look": {"freckles": 0.0, "make_up": 0.0, "wrinkles": 0.0}},
+    "skin and brows": {
+        "look": {
+            "skin_tones": 0.0,
+            "pores": [0.0, 0.0],
+            "bumps": [0.0, 0.0],
+            "brows": 0.0,
+            "freckles": 0.0,
+            "make_up": 0.0,
+            "wrinkles": 0.0,
+        },
+    },
     "strong light": {"view": {"contrast": 0.0, "second_lamp": 0.0, "rim_lamp": 0.0}},
     "things in front": {"view": {"occluders": 0.0}},
     "faults of the camera": {"view": {"blur": [0.0, 0.0], "noise": [0.0, 0.0], "low_resolution": 0.0, "grey": 0.0}},

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from strrn.render.mesh import AGES, BUILDS, DETAIL_FOLDERS, RACES, SEXES, Mesh
+from strrn.render.parameters import LookParameters
 
 # Endings of the two targets of an axis, which is called after the first.
 ENDS = (
@@ -109,20 +110,21 @@ def _spread(axis: str) -> float:
     return 1.0
 
 
-def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, detail: float, asymmetry: float) -> Person:
-    """A new head. detail: standard deviation of the detail axes (1 = full target). asymmetry: how far the two sides may differ."""
+def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, parameters: LookParameters) -> Person:
+    """A new head, by parameters.macro, detail and asymmetry."""
+    macro = parameters.macro
     index = mesh.target_index
     weights = np.zeros(len(mesh.target_names), np.float32)
-    ancestry = rng.dirichlet(np.full(3, 0.35))
-    sex = float(np.clip(rng.choice([0.12, 0.88]) + rng.normal(0, 0.12), 0, 1))
-    age = float(np.clip(rng.choice([0.25, 0.55, 0.85], p=[0.12, 0.58, 0.3]) + rng.normal(0, 0.1), 0.1, 1))
+    ancestry = (1 - macro) / 3 + macro * rng.dirichlet(np.full(3, 0.35))
+    sex = 0.5 + macro * (float(np.clip(rng.choice([0.12, 0.88]) + rng.normal(0, 0.12), 0, 1)) - 0.5)
+    age = 0.5 + macro * (float(np.clip(rng.choice([0.25, 0.55, 0.85], p=[0.12, 0.58, 0.3]) + rng.normal(0, 0.1), 0.1, 1)) - 0.5)
     child, old = max(0.0, 1 - 2 * age), max(0.0, 2 * age - 1)
     by_age = dict(zip(AGES, (child, 1 - child - old, old), strict=True))
     by_sex = dict(zip(SEXES, (1 - sex, sex), strict=True))
     build = np.zeros(len(BUILDS))
     build[0] = 1.0
     for pair in ((1, 2), (3, 4)):
-        amount = np.clip(rng.normal(0, 0.4), -1, 1)
+        amount = macro * np.clip(rng.normal(0, 0.4), -1, 1)
         build[pair[int(amount > 0)]] += abs(amount)
         build[0] -= 0.5 * abs(amount)
     build = np.maximum(build, 0) / np.maximum(build, 0).sum()
@@ -133,7 +135,7 @@ def sample_person(rng: np.random.Generator, mesh: Mesh, axes: DetailAxes, detail
                 weights[index[f"{race}-{name_sex}-{name_age}"]] = share * share_race
             for name, share_build in zip(BUILDS, build, strict=True):
                 weights[index[f"universal-{name_sex}-{name_age}-{name}"]] = share * share_build
-    values = _detail_values(rng, axes, detail, asymmetry)
+    values = _detail_values(rng, axes, parameters.detail, parameters.asymmetry)
     up, down = values > 0, values < 0
     np.add.at(weights, axes.positive[up & (axes.positive >= 0)], values[up & (axes.positive >= 0)])
     np.add.at(weights, axes.negative[down & (axes.negative >= 0)], -values[down & (axes.negative >= 0)])

@@ -102,12 +102,12 @@ def sample_look(
 
     The middle line of the brows is `look.brow_x`, `look.brow_y` (2, 5).
     """
-    tone = _skin_tone(rng, person)
+    tone = _skin_tone(rng, person, parameters.skin_tones)
     warmth = rng.normal(0.01, 0.025)
     skin = _between(SKIN_TONES, tone) * rng.normal(1, 0.04) * np.array([1 + warmth, 1.0, 1 - warmth])
     hair = _hair_colour(rng, person, tone)
     female, adult = person.sex < 0.5, person.age > 0.4
-    brow_x, brow_y, brow_half = _sample_brows(rng, female)
+    brow_x, brow_y, brow_half = _sample_brows(rng, female, parameters.brows)
     bearded = not female and adult and rng.random() < parameters.beards
     made_up = female and adult and rng.random() < parameters.make_up
     lips = skin * rng.uniform((0.72, 0.52, 0.55), (0.95, 0.75, 0.8))
@@ -120,10 +120,10 @@ def sample_look(
         skin=linear(np.clip(skin, 20, 250)),
         redness=rng.uniform(0.0, 0.2),
         blotch=rng.uniform(0.01, 0.06),
-        pores=rng.uniform(0.01, 0.05),
+        pores=rng.uniform(*parameters.pores),
         freckles=rng.uniform(0.2, 0.6) * float(tone < 2.5 and rng.random() < parameters.freckles),
         circles=rng.uniform(0, 0.25),
-        bump=rng.uniform(0.02, 0.12) * (0.6 + 0.8 * person.age),
+        bump=rng.uniform(*parameters.bumps) * (0.6 + 0.8 * person.age),
         shine=rng.uniform(0.02, 0.12),
         gloss=rng.uniform(8, 40),
         lips=linear(np.clip(lips, 10, 240)),
@@ -170,10 +170,10 @@ def _between(table: np.ndarray, at: float) -> np.ndarray:
     return table[low] + (table[low + 1] - table[low]) * (at - low)
 
 
-def _skin_tone(rng: np.random.Generator, person: Person) -> float:
+def _skin_tone(rng: np.random.Generator, person: Person, spread: float) -> float:
     """Position in SKIN_TONES: by ancestry (african, asian, caucasian), widely spread."""
     means = np.dot(person.ancestry, (6.2, 2.6, 1.4))
-    return float(np.clip(rng.normal(means, 1.1), 0, len(SKIN_TONES) - 1.01))
+    return float(np.clip(rng.normal(means, spread), 0, len(SKIN_TONES) - 1.01))
 
 
 def _hair_colour(rng: np.random.Generator, person: Person, tone: float) -> np.ndarray:
@@ -191,16 +191,16 @@ def _iris(rng: np.random.Generator, tone: float) -> int:
     return int(rng.choice(len(shares), p=shares / shares.sum()))
 
 
-def _sample_brows(rng: np.random.Generator, female: bool) -> tuple[np.ndarray, np.ndarray, float]:
+def _sample_brows(rng: np.random.Generator, female: bool, variety: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Middle lines (2, 5) x and y with ascending x, and half the thickness at the thickest place, dm."""
     outer = np.linspace(1, 0, 5)
-    lift, tilt, arch = rng.normal(0, 0.022), rng.normal(0, 0.02), rng.normal(0.004 if female else -0.004, 0.012)
+    lift, tilt, arch = variety * rng.normal((0, 0, 0.004 if female else -0.004), (0.022, 0.02, 0.012))
     shape = BROW_Y + lift + tilt * (outer - 0.5) + arch * (1 - (2 * outer - 1) ** 2)
     reach = BROW_X * rng.normal(1, 0.03) + rng.normal(0, 0.012) * (1 - outer)
     uneven = rng.normal(0, 0.006, 2)
     right_x, right_y = -reach, shape + uneven[0]
     left_x, left_y = reach[::-1], (shape + uneven[1])[::-1]
-    half = float(np.clip(rng.normal(0.030 if female else 0.042, 0.008), 0.016, 0.065))
+    half = float(np.clip(rng.normal(0.030 if female else 0.042, 0.008 * variety), 0.016, 0.065))
     return np.float32([right_x, left_x]), np.float32([right_y, left_y]), half
 
 

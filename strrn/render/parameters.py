@@ -67,15 +67,25 @@ class ClipsParameters:
 
 @dataclass
 class LookParameters:
-    """detail: standard deviation of the shape targets. asymmetry: share of it by which the sides differ. expression: 0..1. gaze: standard
-    deviation of the eyes' turn, radians. Shares: freckles (of light skin), make_up (of grown women), beards (of grown men), stubble (of the
-    beards), bald (of grown men), fringes, long_hair, glasses, sunglasses and reflections (of the glasses), caps, scarves. wrinkles: 0..1,
-    depth in old age."""
+    """Shape. macro: 0..1, how far ancestry, sex, age and build go from the average. detail: standard deviation of the shape targets.
+    asymmetry: share of it by which the sides differ. expression: 0..1, strength of all units. gaze: standard deviation of the eyes' turn,
+    radians.
 
+    Looks. skin_tones: standard deviation about the ancestry's own, in steps of nine tones. pores, bumps: ranges of their depth. brows: 0..1,
+    how far their height, slope and arch go from the average. wrinkles: 0..1, depth in old age. Shares: freckles (of light skin), make_up (of
+    grown women), beards and bald (of grown men), stubble (of the beards), fringes, long_hair, glasses, sunglasses and reflections (of the
+    glasses), caps, scarves.
+    """
+
+    macro: float
     detail: float
     asymmetry: float
     expression: float
     gaze: float
+    skin_tones: float
+    pores: list[float]
+    bumps: list[float]
+    brows: float
     freckles: float
     make_up: float
     beards: float
@@ -91,8 +101,13 @@ class LookParameters:
     wrinkles: float
 
     def __post_init__(self) -> None:
+        ranges = ("pores", "bumps")
         for field in fields(self):
-            _share(getattr(self, field.name), f"look.{field.name}")
+            if field.name not in (*ranges, "skin_tones"):
+                _share(getattr(self, field.name), f"look.{field.name}")
+        _require(0 <= self.skin_tones <= 8, "look.skin_tones", self.skin_tones, "0 to 8 tones")
+        for key in ranges:
+            _range(getattr(self, key), f"look.{key}", 0, 0.5)
 
 
 @dataclass

@@ -107,7 +107,7 @@ class Actor:
 def sample_actor(rng: np.random.Generator, studio: Studio, parameters: LookParameters) -> Actor:
     """A new identity with its looks. The head's origin is the middle of the eyes and mouth, moved back to the head's axis."""
     mesh = studio.mesh
-    person = sample_person(rng, mesh, studio.axes, parameters.detail, parameters.asymmetry)
+    person = sample_person(rng, mesh, studio.axes, parameters)
     vertices = mesh.base + person.offsets
     rest_face, face = studio.landmarks.inner.on(mesh.rest), studio.landmarks.inner.on(vertices)
     placed = (vertices - (face - rest_face).mean(0)).astype(np.float32)

@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,25 @@ def test_missing_file_is_named_with_the_cure(tmp_path):
         load_mesh(Path(tmp_path))
 
 
-def test_identities_differ_and_repeat(studio):
-    first, second, again = (sample_person(np.random.default_rng(seed), studio.mesh, studio.axes, 0.3, 0.3) for seed in (1, 2, 1))
+def person_of(studio, look, seed, **changes):
+    return sample_person(np.random.default_rng(seed), studio.mesh, studio.axes, replace(look, **changes))
+
+
+def test_identities_differ_and_repeat(studio, tiny):
+    first, second, again = (person_of(studio, tiny.look, seed) for seed in (1, 2, 1))
     assert np.array_equal(first.offsets, again.offsets)
     assert not np.array_equal(first.offsets, second.offsets)
 
 
-def test_twin_axes_move_both_cheeks_alike(studio):
+def test_without_macro_shapes_everybody_is_of_average_sex_age_and_ancestry(studio, tiny):
+    people = [person_of(studio, tiny.look, seed, macro=0.0, detail=0.0) for seed in (1, 2)]
+    assert people[0].offsets == pytest.approx(people[1].offsets)
+    assert people[0].sex == people[0].age == 0.5 and people[0].ancestry == pytest.approx([1 / 3] * 3)
+
+
+def test_twin_axes_move_both_cheeks_alike(studio, tiny):
     """With no asymmetry, left and right values are equal, so offsets are mirror images."""
-    person = sample_person(np.random.default_rng(4), studio.mesh, studio.axes, 0.5, 0.0)
+    person = person_of(studio, tiny.look, 4, detail=0.5, asymmetry=0.0)
     cheeks = np.abs(person.offsets[:, 0]) > 1e-6
     left, right = (person.offsets[cheeks & (side * studio.mesh.base[:, 0] > 0), 0] for side in (1, -1))
     assert left.mean() == pytest.approx(-right.mean(), rel=1e-3)
@@ -62,11 +72,11 @@ def test_every_detail_target_is_the_end_of_an_axis(studio):
         assert axes.negative[axis] == index[f"mouth/mouth-trans-{negative}"]
 
 
-def test_faces_are_symmetric_on_average_and_without_asymmetry_each(studio):
+def test_faces_are_symmetric_on_average_and_without_asymmetry_each(studio, tiny):
     mouth = np.abs(studio.mesh.rest[:, 1] - 6.69) < 0.05
 
     def middles(asymmetry: float) -> np.ndarray:
-        people = [sample_person(np.random.default_rng(seed), studio.mesh, studio.axes, 0.5, asymmetry) for seed in range(200)]
+        people = [person_of(studio, tiny.look, seed, detail=0.5, asymmetry=asymmetry) for seed in range(200)]
         return np.array([person.offsets[mouth, 0].mean() for person in people])
 
     assert np.abs(middles(0.0)).max() < 1e-6
