@@ -310,13 +310,13 @@ def line_at(xs, ys, x):
 
 
 @njit(inline="always", fastmath=True)
-def brow_cover(look, x, y, z, hairs):
+def brow_cover(look, x, y, hairs):
     """0..1: brow hair at a point. Thick in the middle, thinning outwards; its ends are those of the landmarks."""
     side = 0 if x < 0 else 1
     xs, ys = look.brow_x[side], look.brow_y[side]
     middle = line_at(xs, ys, x)
     along = (abs(x) - min(abs(xs[0]), abs(xs[4]))) / abs(xs[4] - xs[0])  # 0 at the nose, 1 outside
-    if z < 0.4 or along < -0.1 or along > 1.1 or abs(y - middle) > 0.15:
+    if along < -0.1 or along > 1.1 or abs(y - middle) > 0.15:
         return 0.0
     width = look.brow_half * (0.8 + 0.2 * smooth(-0.05, 0.15, along)) * (1.0 - 0.55 * smooth(0.45, 1.05, along))
     ends = smooth(-0.06, 0.03, along) * smooth(1.05, 0.96, along)
@@ -425,8 +425,8 @@ def body_albedo(look, bank, x, y, z, u, v, lips, inside, ears):
         colour = times(colour, 1.0 - 0.92 * look.lash_strength * smooth(0.035, 0.006, away) * smooth(-0.05, -0.01, away))
     hair = 0.0
     if lips < 0.3 and inside < 0.3:
-        beard = 0.0 if look.beard_density == 0.0 else beard_cover(look, x, y, z, blotch, pore)
-        brow = brow_cover(look, x, y, z, pore)
+        beard = beard_cover(look, x, y, z, blotch, pore) if look.beard_density > 0.0 and y < 7.4 else 0.0
+        brow = brow_cover(look, x, y, pore) if z > 0.4 and abs(y - 7.5) < 0.4 else 0.0
         if beard > 0.0:
             colour = mixed(colour, times(look.beard, max(0.3, 1.0 + 0.15 * pore)), beard)
         if brow > 0.0:

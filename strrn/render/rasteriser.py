@@ -13,12 +13,13 @@ def rasterise(points, depth, triangles, height, width):
     points: (V, 2) float32, x and y in pixels (y down, integer = pixel centre). depth: (V,) float32, larger is nearer.
     triangles: (T, 3) int32, counter-clockwise as seen by a viewer whose y axis points up; the others are culled.
     Returns index (height, width) int32 with NOTHING where no triangle is, weights (height, width, 2) float32 (barycentric, of the first
-    two corners) and the depth buffer (height, width) float32. Weights are affine in the picture: triangles are far smaller than their
-    distance.
+    two corners; undefined where nothing is) and the depth buffer (height, width) float32. Weights are affine in the picture: triangles are
+    far smaller than their distance.
     """
     index = np.full((height, width), NOTHING, np.int32)
-    weights = np.zeros((height, width, 2), np.float32)
+    weights = np.empty((height, width, 2), np.float32)
     buffer = np.full((height, width), np.float32(-1e30), np.float32)
+    one, least = np.float32(1.0), np.float32(-1e-5)  # Python's own floats would make everything double
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
@@ -31,22 +32,26 @@ def rasterise(points, depth, triangles, height, width):
         x1 = min(width - 1, int(np.floor(max(ax, bx, cx))))
         if y1 < y0 or x1 < x0:
             continue
-        inverse = 1.0 / area
-        step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
-        for y in range(y0, y1 + 1):
-            wa = ((by - cy) * (x0 - cx) + (cx - bx) * (y - cy)) * inverse
-            wb = ((cy - ay) * (x0 - cx) + (ax - cx) * (y - cy)) * inverse
-            for x in range(x0, x1 + 1):
-                wc = 1.0 - wa - wb
-                if wa >= -1e-5 and wb >= -1e-5 and wc >= -1e-5:
-                    z = wa * depth[a] + wb * depth[b] + wc * depth[c]
-                    if z > buffer[y, x]:
-                        buffer[y, x] = z
-                        index[y, x] = t
-                        weights[y, x, 0] = wa
-                        weights[y, x, 1] = wb
-                wa += step_a
-                wb += step_b
+        inverse = one / area
+        across_a, across_b = (by - cy) * inverse, (cy - ay) * inverse  # how the weights change from pixel to pixel
+        down_a, down_b = (cx - bx) * inverse, (ax - cx) * inverse
+        depth_a, depth_b, depth_c = depth[a] - depth[c], depth[b] - depth[c], depth[c]
+        x, y = np.float32(x0) - cx, np.float32(y0) - cy
+        row_a, row_b = across_a * x + down_a * y, across_b * x + down_b * y
+        for row in range(y0, y1 + 1):
+            wa, wb = row_a, row_b
+            for column in range(x0, x1 + 1):
+                if wa >= least and wb >= least and wa + wb <= one - least:
+                    z = wa * depth_a + wb * depth_b + depth_c
+                    if z > buffer[row, column]:
+                        buffer[row, column] = z
+                        index[row, column] = t
+                        weights[row, column, 0] = wa
+                        weights[row, column, 1] = wb
+                wa += across_a
+                wb += across_b
+            row_a += down_a
+            row_b += down_b
     return index, weights, buffer
 
 
