@@ -151,7 +151,8 @@ def show(
         chosen = select_clips(mined, clip or [])
         total = counts(mined, chosen)
         share = total["kept"] / total["frames_seen"]
-        title = f"{folder.name}: {total['frames_seen']} frames seen, {total['kept']} kept ({share:.0%}), T = {mined.threshold:.4f}"
+        what = ", ".join([folder.name, *(clip or [])])
+        title = f"{what}: {total['frames_seen']} frames seen, {total['kept']} kept ({share:.0%}), T = {mined.threshold:.4f}"
         shown = chosen if kept is None else chosen & (mined.kept == kept)
         sheet = draw_sheet(mined, title, *choose_kept_and_dropped(mined, shown, count), crops, landmarks)
         write_sheet(out, sheet)

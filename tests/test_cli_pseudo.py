@@ -45,7 +45,7 @@ def test_show_of_one_clip_and_of_dropped_frames(tmp_path):
     tall = pseudo("show", "data/pseudo/r1", "--out", "both.png", "--clip", "a")
     low = pseudo("show", "r1", "-o", "dropped.jpg", "--clip", "b.0", "--dropped")
     assert tall.exit_code == low.exit_code == 0, tall.output + low.output
-    assert "6 frames seen, 3 kept" in tall.output and "b.0" not in tall.output
+    assert "r1, a: 6 frames seen, 3 kept" in tall.output and "b.0" not in tall.output
     assert "3 frames seen, 1 kept" in low.output
     heights = [cv2.imread(str(tmp_path / name)).shape[0] for name in ("both.png", "dropped.jpg")]
     assert heights[0] > 1.5 * heights[1]  # two sections, one section
@@ -92,5 +92,5 @@ def test_mistakes_are_answered_with_the_cure(arguments, message):
 def test_a_damaged_round_says_how_to_make_it_anew(tmp_path, command):
     (tmp_path / "data/pseudo/r1/detections.parquet").write_bytes(b"PAR1 and no more")
     result = pseudo(*command)
-    assert result.exit_code == 1 and "`dvc repro --force mine@r1` makes it anew" in result.output
+    assert result.exit_code == 1 and "`dvc repro mine@r1` restores it or makes it anew" in result.output
     assert isinstance(result.exception, SystemExit) and not (tmp_path / "reports").exists()

@@ -84,7 +84,7 @@ def read_round(folder: Path, num_landmarks: int) -> MinedRound:
     Raises FileNotFoundError where a file is missing, ValueError where one is damaged or the three files contradict each other; both
     say how to make them anew.
     """
-    cure = f"`dvc repro --force mine@{folder.name}` makes it anew"
+    cure = f"`dvc repro mine@{folder.name}` restores it or makes it anew"
     for name in ("labels.parquet", "detections.parquet", "summary.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: {cure}")

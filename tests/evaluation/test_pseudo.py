@@ -113,10 +113,10 @@ def test_the_scheme_is_that_of_the_crops(tmp_path):
 def test_a_missing_or_damaged_file_is_named_with_its_cure(tmp_path, name):
     path = write_round(tmp_path / "r1") / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=rf"r1: .*{name}.*: `dvc repro --force mine@r1` makes it anew"):
+    with pytest.raises(ValueError, match=rf"r1: .*{name}.*: `dvc repro mine@r1` restores it or makes it anew"):
         read_round(tmp_path / "r1", L)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=rf"r1/{name} is missing: `dvc repro --force mine@r1` makes it anew"):
+    with pytest.raises(FileNotFoundError, match=rf"r1/{name} is missing: `dvc repro mine@r1` restores it or makes it anew"):
         read_round(tmp_path / "r1", L)
 
 
@@ -125,7 +125,7 @@ def test_bytes_changed_inside_a_table_are_an_error(tmp_path):
     content = bytearray(path.read_bytes())
     content[100:400] = bytes(300)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"`dvc repro --force mine@r1`"):
+    with pytest.raises(ValueError, match=r"`dvc repro mine@r1`"):
         read_round(tmp_path / "r1", L)
 
 
@@ -141,7 +141,7 @@ def test_bytes_changed_inside_a_table_are_an_error(tmp_path):
 )
 def test_tables_that_contradict_each_other_are_an_error(tmp_path, frames, summary, message):
     write_round(tmp_path / "r1", frames, summary=summary)
-    with pytest.raises(ValueError, match=rf"{message}.*: `dvc repro --force mine@r1` makes it anew"):
+    with pytest.raises(ValueError, match=rf"{message}.*: `dvc repro mine@r1` restores it or makes it anew"):
         read_round(tmp_path / "r1", L)
 
 

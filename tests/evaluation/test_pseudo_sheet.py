@@ -54,8 +54,8 @@ def row_of(mined, frame):
 
 
 def test_chosen_frames_go_through_all_losses_and_clips(tmp_path):
-    # 30 frames of one clip with losses 0.001, 0.002, …, and one frame of another clip between its 4th and 5th.
-    frames = [Frame("long.0", i, i / 1000, 0.0005, "l_det") for i in range(1, 31)] + [Frame("short.0", 1, 0.0001, 0.0045, "l_tck")]
+    # 30 frames of one clip with losses 0.001, 0.002, …, and one frame of another clip between its 5th and 6th.
+    frames = [Frame("long.0", i, i / 1000, 0.0005, "l_det") for i in range(1, 31)] + [Frame("short.0", 1, 0.0001, 0.0055, "l_tck")]
     kept = Frame("long.0", 99, 0.01, 0.01, teaches=(("tracker", 0.0),))
     mined = read_round(write_round(tmp_path / "r1", (*frames, kept)), L)
     rows = choose(mined, ~mined.kept, 4)
