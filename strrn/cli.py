@@ -1,4 +1,7 @@
-"""The `strrn` command: run the exported tracker on a video. Heavy modules are imported by the handlers, so that it starts quickly."""
+"""The `strrn` command: run the exported tracker on a video, look at pseudo-labels.
+
+Heavy modules are imported by the handlers, so that it starts quickly.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -9,13 +12,24 @@ from rich.console import Console
 from strrn.runtime.parameters import Mode, parameters_to_dict
 
 if TYPE_CHECKING:
+    from strrn.core.landmarks import LandmarkScheme
     from strrn.runtime.video import Summary
 
 DEFAULT_MODELS = Path("models/export")
+PSEUDO = Path("data/pseudo")
+DEFAULT_CROPS = Path("data/crops")
 OUTPUT = Console(highlight=False, soft_wrap=True)
 ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
+TABLES = Console(highlight=False, width=200)  # a narrower terminal wraps the lines; rich would cut names and numbers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+pseudo = typer.Typer(no_args_is_help=True, help="Look at the pseudo-labels of a round, or compare those of two.")
+app.add_typer(pseudo, name="pseudo")
+CropsOption = Annotated[Path, typer.Option(help="Folder of the crops that the round was mined from.")]
+SchemeOption = Annotated[
+    str | None,
+    typer.Option(help="Landmark scheme: a name or a YAML file. Default: the one of the crops.", show_default=False),
+]
 
 
 @app.callback()
@@ -102,6 +116,96 @@ def info(model: Annotated[Path, typer.Argument(help="tracker.onnx or detector.on
     width = max(map(len, rows))
     for name, value in rows.items():
         OUTPUT.print(f"{name:{width}}  {value}", markup=False)
+
+
+@pseudo.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="A round (r1) or its folder.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The sheet, a .png or .jpg. Default: reports/pseudo_ROUND.png.", show_default=False),
+    ] = None,
+    clip: Annotated[list[str] | None, typer.Option(help="Only this clip or track; may be repeated.", show_default=False)] = None,
+    kept: Annotated[bool | None, typer.Option("--kept/--dropped", help="Draw only kept or only dropped frames.", show_default=False)] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of frames to draw.")] = 20,
+    crops: CropsOption = DEFAULT_CROPS,
+    scheme: SchemeOption = None,
+) -> None:
+    """Draw kept and dropped frames of a round with their losses, and count them.
+
+    The sheet shows frames from the lowest to the highest loss, of as many clips as possible: the label, what the models say, whom it
+    teaches, or why the frame was dropped and by how much it missed the threshold T. It replaces an older sheet of that name.
+
+    Example: strrn pseudo show r1 --clip cap12_edit --dropped
+    """
+    try:
+        from strrn.evaluation.pseudo import clips_of, counts, read_round, round_folder, select_clips
+        from strrn.evaluation.pseudo_sheet import check_name, choose_kept_and_dropped, draw_sheet, write_sheet
+        from strrn.evaluation.pseudo_tables import counts_table
+
+        folder = round_folder(name, PSEUDO)
+        out = out or Path("reports") / f"pseudo_{folder.name}.png"
+        check_name(out)
+        landmarks = _scheme(scheme, crops)
+        mined = read_round(folder, landmarks.num_landmarks)
+        chosen = select_clips(mined, clip or [])
+        total = counts(mined, chosen)
+        share = total["kept"] / total["frames_seen"]
+        what = ", ".join([folder.name, *(clip or [])])
+        title = f"{what}: {total['frames_seen']} frames seen, {total['kept']} kept ({share:.0%}), T = {mined.threshold:.4f}"
+        shown = chosen if kept is None else chosen & (mined.kept == kept)
+        sheet = draw_sheet(mined, title, *choose_kept_and_dropped(mined, shown, count), crops, landmarks)
+        write_sheet(out, sheet)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    OUTPUT.print(title, markup=False)
+    clips = {clip_id: counts(mined, rows) for clip_id, rows in clips_of(mined, chosen).items()}
+    TABLES.print(counts_table(clips, total))
+    OUTPUT.print(f"sheet  {out}", markup=False)
+
+
+@pseudo.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="A round (r1) or its folder.", show_default=False)],
+    second: Annotated[str, typer.Argument(help="A round (r2) or its folder.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all clips and quantiles; fractions, not per cent.")] = False,
+    crops: CropsOption = DEFAULT_CROPS,
+    scheme: SchemeOption = None,
+) -> None:
+    """Say what changed between two rounds, per clip: frames kept, how far their labels moved, losses.
+
+    Both have to be mined from the same crops. "Moved" is the mean way of a label's landmarks, in per cent of the distance that the
+    heading names: mean and 95 % quantile over the labels that both rounds have.
+
+    Example: strrn pseudo diff r1 r2 --json
+    """
+    import json
+
+    try:
+        from strrn.evaluation.pseudo import difference, read_round, round_folder
+        from strrn.evaluation.pseudo_tables import changes_table
+
+        landmarks = _scheme(scheme, crops)
+        folders = [round_folder(name, PSEUDO) for name in (first, second)]
+        changes = difference(*(read_round(folder, landmarks.num_landmarks) for folder in folders), landmarks)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    if as_json:
+        names = {"first": str(folders[0]), "second": str(folders[1])}
+        OUTPUT.print(json.dumps(names | changes, indent=1, ensure_ascii=False), markup=False)
+    elif not changes["changed"]:
+        OUTPUT.print(f"no difference: {changes['kept_in_both']} of {changes['frames_seen']['first']} frames kept in both, equal labels")
+    else:
+        changed = {clip_id: values for clip_id, values in changes["per_clip"].items() if values["changed"]}
+        TABLES.print(changes_table(changed, changes, landmarks.method_normaliser))
+        OUTPUT.print(f"{len(changed)} of {len(changes['per_clip'])} clips changed from {first} to {second}", markup=False)
+
+
+def _scheme(name: str | None, crops: Path) -> "LandmarkScheme":
+    from strrn.core.landmarks import load_scheme
+    from strrn.evaluation.pseudo import crops_scheme
+
+    return load_scheme(name) if name else crops_scheme(crops)
 
 
 def _outputs(video: Path, out: Path, overwrite: bool) -> tuple[Path, Path]:

