@@ -51,6 +51,7 @@ from strrn.training.stream import CropStream, StreamParameters
 
 log = logging.getLogger(__name__)
 FAILURE = 0.08
+BOX_VIEWS = {"rotation": 9.0, "scale": 0.08, "shift": 0.07}  # augmentation: how far the crop by a box lies from the crop by the points
 SIDE, FACE_PIXELS = 300, [130, 190]  # of the stream's stills: what a crop, reduced to the network's resolution, can show
 # Kind of variety -> sections of RenderParameters and the values that take it away.
 ABLATIONS: dict[str, dict[str, dict]] = {
@@ -226,7 +227,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scored, other = (check, development) if options.half == "check" else (development, check)
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    setting = replace(load_setting(), seed=options.seed, scheme=load_scheme("ibug68"))
+    setting = load_setting()
+    views = replace(setting.augmentation, **BOX_VIEWS)
+    setting = replace(setting, seed=options.seed, scheme=load_scheme("ibug68"), augmentation=views)
     loop = replace(load_section("pretrain.mdm", LoopParameters), max_epochs=options.epochs)
     render = load_section("render", RenderParameters)
     runs = {options.on: {}} | ({f"without {name}": changes for name, changes in ABLATIONS.items()} if options.ablation else {})
@@ -238,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             model = on_renders(setting, without(render, changes), options.window, stream, loop, name)
         checkpoint.save(file.with_suffix(".safetensors"), model, mdm_header(setting))
-        for flip in (False, True):
+        for flip in (False, True)[: 2 if name == options.on else 1]:
             predicted = predict(model, setting, scored, flip)
             differences = aligned_differences(predicted, scored, setting)
             calibration = aligned_differences(predict(model, setting, other, flip), other, setting)
