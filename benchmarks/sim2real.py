@@ -26,7 +26,7 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.photographs import halves, jittered_box_crop, open_image
-from benchmarks.render import without
+from benchmarks.render import VARIETY, without
 from strrn.core.files import write_json
 from strrn.core.geometry import CropTransform, fit_similarity
 from strrn.core.images import draw_points
@@ -53,31 +53,6 @@ log = logging.getLogger(__name__)
 FAILURE = 0.08
 BOX_VIEWS = {"rotation": 9.0, "scale": 0.08, "shift": 0.07}  # augmentation: how far the crop by a box lies from the crop by the points
 SIDE, FACE_PIXELS = 300, [130, 190]  # of the stream's stills: what a crop, reduced to the network's resolution, can show
-# Kind of variety -> sections of RenderParameters and the values that take it away.
-ABLATIONS: dict[str, dict[str, dict]] = {
-    "ancestry, sex, age, build": {"look": {"macro": 0.0}},
-    "shape detail": {"look": {"detail": 0.0, "asymmetry": 0.0}},
-    "expression and gaze": {"look": {"expression": 0.0, "gaze": 0.0}},
-    "large yaw": {"view": {"yaw_limit": 20.0}},
-    "hair, beards, headwear": {
-        "look": {"beards": 0.0, "stubble": 0.0, "bald": 0.0, "fringes": 0.0, "long_hair": 0.0, "caps": 0.0, "scarves": 0.0}
-    },
-    "glasses": {"look": {"glasses": 0.0, "sunglasses": 0.0, "reflections": 0.0}},
-    "skin and brows": {
-        "look": {
-            "skin_tones": 0.0,
-            "pores": [0.0, 0.0],
-            "bumps": [0.0, 0.0],
-            "brows": 0.0,
-            "freckles": 0.0,
-            "make_up": 0.0,
-            "wrinkles": 0.0,
-        },
-    },
-    "strong light": {"view": {"contrast": 0.0, "second_lamp": 0.0, "rim_lamp": 0.0}},
-    "things in front": {"view": {"occluders": 0.0}},
-    "faults of the camera": {"view": {"blur": [0.0, 0.0], "noise": [0.0, 0.0], "low_resolution": 0.0, "grey": 0.0}},
-}
 
 
 def mdm_header(setting: Setting) -> dict:
@@ -209,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--faces", type=Path, required=True, help="folder of 300-W: afw/, helen/, lfpw/ with images and .pts")
     parser.add_argument("--on", choices=("renders", "photographs"), default="renders", help="what the network learns from")
     parser.add_argument("--half", choices=("check", "development"), default="check", help="the photographs to score (default: %(default)s)")
-    parser.add_argument("--ablation", action="store_true", help=f"train {len(ABLATIONS)} more times, without each kind of variety")
+    parser.add_argument("--ablation", action="store_true", help=f"train {len(VARIETY)} more times, without each kind of variety")
     parser.add_argument("--epochs", type=int, default=100, help="of pretrain.mdm.num_batches batches (default: %(default)s)")
     parser.add_argument("--window", type=int, default=4000, help="renders that an epoch draws from (default: %(default)s)")
     parser.add_argument("--fresh", type=int, default=400, help="of them new in every epoch (default: %(default)s)")
@@ -232,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     setting = replace(setting, seed=options.seed, scheme=load_scheme("ibug68"), augmentation=views)
     loop = replace(load_section("pretrain.mdm", LoopParameters), max_epochs=options.epochs)
     render = load_section("render", RenderParameters)
-    runs = {options.on: {}} | ({f"without {name}": changes for name, changes in ABLATIONS.items()} if options.ablation else {})
+    runs = {options.on: {}} | ({f"without {name}": changes for name, changes in VARIETY.items()} if options.ablation else {})
     results = {}
     for name, changes in runs.items():
         file = options.out / name.replace(" ", "_")

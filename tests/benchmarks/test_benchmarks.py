@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.landmarks import aligned, held, modes
 from benchmarks.photographs import halves, jittered_box_crop
-from benchmarks.render import FACTORS, milliseconds, sized, without
-from benchmarks.sim2real import ABLATIONS, aligned_differences, predict, score
+from benchmarks.render import VARIETY, milliseconds, sized, without
+from benchmarks.sim2real import aligned_differences, predict, score
 from strrn.core.geometry import bounding_box
 from strrn.core.landmarks import load_scheme
 from strrn.data.sources.pts import LabelledImage
@@ -19,11 +19,11 @@ from strrn.stages.parameters import load_section
 from tests.data.test_sources import write_pts
 
 
-def test_the_ablation_leaves_out_every_kind_of_look_once():
+def test_variety_names_every_parameter_of_looks_once():
     defaults = load_section("render", RenderParameters)
-    for name, changes in (FACTORS | ABLATIONS).items():
+    for name, changes in VARIETY.items():
         assert without(defaults, changes) != defaults, name
-    assert sorted(key for changes in ABLATIONS.values() for key in changes.get("look", {})) == sorted(
+    assert sorted(key for changes in VARIETY.values() for key in changes.get("look", {})) == sorted(
         field.name for field in fields(LookParameters)
     )
 
