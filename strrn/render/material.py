@@ -447,12 +447,13 @@ def eye_albedo(look, bank, side, gaze, x, y, z):
     angle = np.arccos(min(max((dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / length, -1.0), 1.0))
     iris = smooth(EYE_IRIS + 0.03, EYE_IRIS - 0.03, angle)
     vein = 1.0 - 0.10 * smooth(EYE_IRIS, 1.2, angle)
-    white = look.sclera[0], look.sclera[1] * vein, look.sclera[2] * vein
+    lid = 1.0 - 0.45 * smooth(0.0, 0.45, dy / length)  # the upper lid shades the eye
+    white = look.sclera[0] * lid, look.sclera[1] * vein * lid, look.sclera[2] * vein * lid
     if iris == 0.0:
         return white
     rim = smooth(EYE_IRIS - 0.12, EYE_IRIS, angle)
     pupil = smooth(look.pupil + 0.03, look.pupil - 0.02, angle)
     turn = np.arctan2(dy - length * gaze[1], dx - length * gaze[0])
     rays = noise_at(bank, STRAND, turn * 80.0 + look.shift[0], angle * 100.0)
-    share = (1.0 + 0.2 * rays) * (1.0 - 0.55 * rim) * (1.0 - pupil)
+    share = (1.0 + 0.2 * rays) * (1.0 - 0.55 * rim) * (1.0 - pupil) * lid
     return mixed(white, (look.iris[0] * share + 0.004, look.iris[1] * share + 0.004, look.iris[2] * share + 0.004), iris)

@@ -7,13 +7,14 @@ from strrn.render import light, material, mesh, noise, rasteriser
 from strrn.render.compiled import njit_inlining
 from strrn.render.hair import CLOTH_SHEET, HAIR_SHEET
 from strrn.render.light import lit_share
-from strrn.render.material import body_albedo, eye_albedo, folds, times, worn_cloth
+from strrn.render.material import body_albedo, eye_albedo, folds, smooth, times, worn_cloth
 from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE
 from strrn.render.noise import MOTTLE, PORE, STRAND, noise_at
 from strrn.render.rasteriser import NOTHING
 
 # Columns of `surface`, what the shader interpolates between the corners of a triangle: in one row, so that a corner is one line of memory.
 REST, NORMAL, POSED, AMBIENT, MASK, NOISE_PLACE, COLUMNS = 0, 3, 6, 9, 10, 13, 15
+TOOTH = 13.8  # width of a tooth, noise pixels: 8.5 mm
 
 
 @njit_inlining(hair_module, light, material, mesh, noise, rasteriser)
@@ -56,10 +57,10 @@ def shade(index, weights, triangles, group, surface, look, gaze, mouth_open, rai
             elif kind in (LEFT_EYE, RIGHT_EYE):
                 side = 0 if kind == RIGHT_EYE else 1
                 colour = eye_albedo(look, bank, side, gaze[side], x, y, z)
-                sky = 0.25 + 0.75 * sky
+                sky = 0.2 + 0.7 * sky
                 power, shine = 350.0, 2.5
             elif kind == TONGUE:
-                colour = times(look.tongue, mouth_open)
+                colour = times(look.tongue, mouth_open * (0.2 + 0.8 * smooth(0.7, 1.25, z)))
                 sky *= 0.8
             elif kind == HAIR_SHEET:
                 hair, wrap = 1.0, 0.1
@@ -69,7 +70,10 @@ def shade(index, weights, triangles, group, surface, look, gaze, mouth_open, rai
                 colour = worn_cloth(look, y, noise_at(bank, MOTTLE, x, y), noise_at(bank, PORE, x, y))
                 gloss = 0.0
             else:
-                colour = times(look.teeth, mouth_open)
+                # Back teeth are in the dark; the arc is `TOOTH` noise pixels a tooth wide, and a gap is in the middle.
+                between = abs(here[NOISE_PLACE] / TOOTH - np.floor(here[NOISE_PLACE] / TOOTH) - 0.5)
+                lit = (0.1 + 0.9 * smooth(0.95, 1.34, z)) * (1.0 - 0.4 * smooth(0.4, 0.5, between))
+                colour = times(look.teeth, mouth_open * lit)
                 sky = 0.3 + 0.7 * sky
             if hair >= 0.6:
                 # Hair shines in bands of its strands, whatever its colour.
@@ -103,6 +107,8 @@ def shade(index, weights, triangles, group, surface, look, gaze, mouth_open, rai
                     if mirrored > 0.6:
                         # mirrored to the power of `power`, by Schlick's rational function (1994): no exponential for every pixel.
                         highlight = shine * gloss * mirrored / (power - power * mirrored + mirrored)
+                    if kind in (LEFT_EYE, RIGHT_EYE):  # whose highlights are small and sharp; the rational function's have wide skirts
+                        highlight = shine * np.exp(power * (mirrored - 1.0))
                 seen = 0.4 + 0.6 * sky
                 if lamp < len(shadows):
                     share = lit_share(shadows[lamp], shadow_depths[lamp], here[POSED], here[POSED + 1], here[POSED + 2])
