@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             model = on_renders(setting, without(render, changes), options.window, stream, loop, name)
         checkpoint.save(file.with_suffix(".safetensors"), model, mdm_header(setting))
-        for flip in (False, True)[: 2 if name == options.on else 1]:
+        for flip in (False, True) if name == options.on else (False,):
             predicted = predict(model, setting, scored, flip)
             differences = aligned_differences(predicted, scored, setting)
             calibration = aligned_differences(predict(model, setting, other, flip), other, setting)
