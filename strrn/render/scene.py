@@ -23,7 +23,7 @@ from strrn.render.landmarks import (
 )
 from strrn.render.light import Lights, shadow_maps
 from strrn.render.material import CAP, SCARF, TEXTURE_SCALE, Look, sample_look, skin_coordinates
-from strrn.render.mesh import BODY, LEFT_EYE, RIGHT_EYE, TONGUE, Mesh, open_mesh
+from strrn.render.mesh import BODY, LEFT_EYE, LOWER_TEETH, RIGHT_EYE, TONGUE, UPPER_TEETH, Mesh, open_mesh
 from strrn.render.noise import grain_bank, noise_bank, noise_level, noise_levels
 from strrn.render.occluder import SHIFT, Glasses, sample_glasses
 from strrn.render.parameters import LookParameters
@@ -33,13 +33,15 @@ from strrn.render.shading import AMBIENT, COLUMNS, MASK, NOISE_PLACE, NORMAL, PO
 # Upper lid margins from the outer to the inner corner of the person's right eye, vertices of base.obj: the lashes are painted there.
 RIGHT_LID = (4852, 4850, 4849, 4848, 4847, 4865, 4866, 4867)
 ORIGIN = np.float32([0, 7.05, 0.75])  # of the actor's space, in the rest pose
+TEETH_SUNK = 0.06  # dm: the chin of a child who smiles would let them through
 SHADOW_SIZES = 96, 224  # pixels of the shadow map: as many as the head has
 EYE_VERTICES = slice(9, 21)  # rows of LandmarkMap.inner that are landmarks 36..47
 
 
 @dataclass(frozen=True)
 class Studio:
-    """What all pictures share: the mesh and what is derived from it. surface: (V, COLUMNS) of shading, of the rest pose."""
+    """What all pictures share: the mesh and what is derived from it. surface: (V, COLUMNS) of shading, of the rest pose. sunk: (V,) dm by which a vertex
+    counts as farther away than it is."""
 
     mesh: Mesh
     landmarks: LandmarkMap
@@ -49,6 +51,7 @@ class Studio:
     group: np.ndarray
     solid: np.ndarray
     surface: np.ndarray
+    sunk: np.ndarray
     eye_centres: np.ndarray
     lash_line: np.ndarray
     noise: tuple[np.ndarray, ...]
@@ -73,6 +76,7 @@ def build_studio(mesh: Mesh) -> Studio:
         group=np.ascontiguousarray(mesh.group[seen].astype(np.int32)),
         solid=np.ascontiguousarray(mesh.triangles[mesh.group == BODY]),
         surface=_surface(mesh.rest, mesh.ambient, mesh.masks, skin_coordinates(mesh.rest)),
+        sunk=np.isin(np.arange(len(mesh.rest)), mesh.triangles[np.isin(mesh.group, (UPPER_TEETH, LOWER_TEETH))]) * np.float32(TEETH_SUNK),
         eye_centres=np.stack(eyes),
         lash_line=np.stack([right, left]),
         noise=noise_levels(noise_bank()),
@@ -189,7 +193,9 @@ def view_head(
     corner = np.float32([left, top, 0])
     fine_size, step = finer((bottom - top, right - left), supersampling)
     fine = to_samples(pixels - corner, step)
-    index, weights, buffer = rasterise(fine, np.ascontiguousarray(pixels[:, 2]), triangles, *fine_size)
+    depth = pixels[:, 2].copy()
+    depth[: len(studio.sunk)] -= studio.sunk
+    index, weights, buffer = rasterise(fine, depth, triangles, *fine_size)
     shadows, shadow_depths = shadow_maps(posed, triangles, lights, int(np.clip(bottom - top, *SHADOW_SIZES)))
     view = (0.0, 0.0, 1.0)
     gaze = (_gaze(expression), _gaze(expression))
