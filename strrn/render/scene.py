@@ -40,8 +40,8 @@ EYE_VERTICES = slice(9, 21)  # rows of LandmarkMap.inner that are landmarks 36..
 
 @dataclass(frozen=True)
 class Studio:
-    """What all pictures share: the mesh and what is derived from it. surface: (V, COLUMNS) of shading, of the rest pose. sunk: (V,) dm by which a vertex
-    counts as farther away than it is."""
+    """What all pictures share: the mesh and what is derived from it. surface: (V, COLUMNS) of shading, of the rest pose. sunk: (V,) dm by
+    which a vertex counts as farther away than it is."""
 
     mesh: Mesh
     landmarks: LandmarkMap
