@@ -1,7 +1,7 @@
 """A small network that saw rendered faces only, on labelled photographs.
 
     python -m benchmarks.sim2real --faces DIR                 # trains the MDM of params.yaml on a stream of renders, scores it
-    python -m benchmarks.sim2real --faces DIR --ablation      # and again without each kind of variety (hours; see --epochs)
+    python -m benchmarks.sim2real --faces DIR --without all   # and again without each kind of variety (hours; see --epochs)
     python -m benchmarks.sim2real --faces DIR --on photographs  # the same network, trained on the development half
     python -m benchmarks.sim2real --faces DIR --half development  # for decisions: the check half stays unseen
 
@@ -184,7 +184,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--faces", type=Path, required=True, help="folder of 300-W: afw/, helen/, lfpw/ with images and .pts")
     parser.add_argument("--on", choices=("renders", "photographs"), default="renders", help="what the network learns from")
     parser.add_argument("--half", choices=("check", "development"), default="check", help="the photographs to score (default: %(default)s)")
-    parser.add_argument("--ablation", action="store_true", help=f"train {len(VARIETY)} more times, without each kind of variety")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        choices=[*VARIETY, "all"],
+        metavar="KIND",
+        help=f"train again without a kind of variety: {', '.join(VARIETY)}; all",
+    )
     parser.add_argument("--epochs", type=int, default=100, help="of pretrain.mdm.num_batches batches (default: %(default)s)")
     parser.add_argument("--window", type=int, default=4000, help="renders that an epoch draws from (default: %(default)s)")
     parser.add_argument("--fresh", type=int, default=400, help="of them new in every epoch (default: %(default)s)")
@@ -207,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     setting = replace(setting, seed=options.seed, scheme=load_scheme("ibug68"), augmentation=views)
     loop = replace(load_section("pretrain.mdm", LoopParameters), max_epochs=options.epochs)
     render = load_section("render", RenderParameters)
-    runs = {options.on: {}} | ({f"without {name}": changes for name, changes in VARIETY.items()} if options.ablation else {})
+    kinds = VARIETY if "all" in options.without else options.without
+    runs = {options.on: {}} | {f"without {kind}": VARIETY[kind] for kind in kinds}
     results = {}
     for name, changes in runs.items():
         file = options.out / name.replace(" ", "_")
