@@ -190,8 +190,6 @@ def test_settings_that_cannot_work_are_explained(tmp_path):
         dataclasses.replace(LABELS, semi_share=1.5)
     with pytest.raises(ValueError, match=r"semi_share is set, but there is no annotated training video"):
         labelled_faces(dataclasses.replace(LABELS, semi_share=0.1), [], IBUG68)
-    with pytest.raises(ValueError, match=r"'three' does not say how .* from_ibug68 .*labels\.rendered to false"):
-        labelled_faces(LABELS, [], THREE)
     label(tmp_path / "mine/a")
     label(tmp_path / "mine/b", POINTS[:2])
     own = dataclasses.replace(LABELS, rendered=False, own=[str(tmp_path / "mine")])

@@ -214,7 +214,7 @@ def test_own_labels_stand_in_for_rendered_ones(world, tmp_path, parameters):
     for split in ("train", "val", "test"):
         stills = read_table(tmp_path / f"crops/stills_{split}.parquet", still_crops_schema(68))
         np.testing.assert_allclose(stills["points_crop"], np.broadcast_to(shape, (len(stills["image"]), 68, 2)), atol=0.05)
-        assert set(stills["split"]) == {split} and set(stills["licence"]) == {"user"} and set(stills["source"]) == {"faces"}
+        assert set(stills["split"]) == {split} and set(stills["licence"]) == {"user"} and set(stills["source"]) == {"own"}
         rows |= dict.fromkeys(stills["image_id"], split)
     assert set(rows) == {f"faces/{left}.jpg" for left in lefts if left != 50}
     (row,) = [row for row in read_json_lines(tmp_path / "crops/rejected.jsonl") if "image_id" in row]
@@ -228,7 +228,7 @@ def test_own_labels_join_the_rendered_ones(world, tmp_path, cropped, parameters)
         before = read_table(cropped / f"stills_{split}.parquet", still_crops_schema(68))
         stills = read_table(tmp_path / f"crops/stills_{split}.parquet", still_crops_schema(68))
         assert list(stills["image_id"][:alone]) == list(before["image_id"])
-        assert len(stills["image_id"]) > alone and set(stills["source"]) == {"test", "faces"}
+        assert len(stills["image_id"]) > alone and set(stills["source"]) == {"test", "own"}
 
 
 def test_too_few_own_labels_are_explained(world, tmp_path, parameters):

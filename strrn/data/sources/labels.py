@@ -43,14 +43,9 @@ def labelled_faces(
 ) -> tuple[list[LabelledFace], list[dict]]:
     """The real faces of S in a fixed order, and rejected rows. clips: `semi_share` is taken of the real training clips with truth.
 
-    Raises ValueError where the rendered stills cannot have the scheme's points, where semi_share finds no annotation, where two faces share
-    an id, and where more than `max_rejected` are unusable; FileNotFoundError for a folder that lacks what it should hold.
+    Raises ValueError where semi_share finds no annotation, where two faces share an id, and where more than `max_rejected` are unusable;
+    FileNotFoundError for a folder that lacks what it should hold.
     """
-    if parameters.rendered and not scheme.knows_ibug68:
-        raise ValueError(
-            f"rendered stills have the points of ibug68, and scheme {scheme.name!r} does not say how its own are made of them: give it a "
-            "from_ibug68 (docs/own-data.md), or set labels.rendered to false in params.yaml"
-        )
     annotated = [clip for clip in clips if clip.kind == "real" and clip.split == "train" and clip.truth]
     if parameters.semi_share and not annotated:
         raise ValueError("params.yaml: labels.semi_share is set, but there is no annotated training video: name 300VW in videos.ibug_300vw")

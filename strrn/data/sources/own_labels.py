@@ -12,7 +12,7 @@ from strrn.data.sources.labelled import LabelError, LabelledFace
 from strrn.data.sources.pts import image_of, read_pts
 from strrn.data.sources.record import split_of
 
-LICENCE = "user"
+SOURCE, LICENCE = "own", "user"
 
 
 def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Iterator[LabelledFace | dict]:
@@ -36,7 +36,7 @@ def _of_folder(folder: Path, files: list[Path], scheme: LandmarkScheme, val: flo
         image_id = f"{folder.name}/{file.relative_to(folder).with_suffix('').as_posix()}"
         try:
             points = read_pts(file, scheme)
-            yield LabelledFace(image_id, image_id, split_of(image_id, val, test), folder.name, LICENCE, image_of(file), None, points)
+            yield LabelledFace(image_id, image_id, split_of(image_id, val, test), SOURCE, LICENCE, image_of(file), None, points)
         except LabelError as error:
             yield error.row(image_id)
 
@@ -60,7 +60,7 @@ def _of_table(path: Path, scheme: LandmarkScheme, val: float, test: float) -> It
             try:
                 points = _points(row, len(columns), f"{path}, line {rows.line_num}")
                 split = split_of(photograph, val, test)
-                yield LabelledFace(image_id, photograph, split, path.stem, LICENCE, path.parent / row[0], None, points)
+                yield LabelledFace(image_id, photograph, split, SOURCE, LICENCE, path.parent / row[0], None, points)
             except LabelError as error:
                 yield error.row(image_id)
 
