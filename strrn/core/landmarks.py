@@ -56,6 +56,8 @@ class LandmarkScheme:
             wrong = [i for i in indices if not 0 <= i < count]
             if wrong:
                 raise ValueError(f"scheme {self.name!r}: {where} names landmarks {wrong}, but there are {count}")
+        if self.name == IBUG68 and count != IBUG68_LANDMARKS:
+            raise ValueError(f"scheme {self.name!r} has {count} landmarks: only that of {IBUG68_LANDMARKS} may have this name")
         if self.from_ibug68 is not None:
             if len(self.from_ibug68) != count:
                 raise ValueError(

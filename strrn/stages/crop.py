@@ -83,7 +83,8 @@ def crop(
 
 
 def gather_clips(raw: Path, rendered: Path, folders: Sequence[str], videos: VideoParameters) -> tuple[list[ClipRecord], list[dict]]:
-    """The clips of all sources, and rejected rows for the user's videos that cannot be opened. Of rendered ones, those for training only."""
+    """The clips of all sources, and rejected rows for the user's videos that cannot be opened. Rendered test clips and head scans
+    are not among them."""
     clips = [clip for clip in read_clips(rendered / "clips.jsonl") if clip.kind == "rendered" and clip.split != "test"]
     clips += packaged_clips(raw)
     own, rejected = readable_clips(

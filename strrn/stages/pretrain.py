@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from strrn.core.tables import read_table
 from strrn.data.crops import CropParameters
@@ -40,13 +41,18 @@ def main() -> None:
         tracker.start_from(detector)
     stream = load_section("pretrain.stream", StreamParameters)
     render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
-    # They are the first rows.
-    num_rendered = int((read_table(CROPS / "stills_train.parquet")["source"] == "rendered").sum())
-    if stream.fresh and not num_rendered:
-        raise ValueError("params.yaml: pretrain.stream.fresh replaces rendered stills, and labels.rendered is false: set fresh to 0")
+    num_rendered = rendered_rows(CROPS / "stills_train.parquet", stream)
     for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
         with renders(setting, render, crop, stream) as source:
             pretrain(setting, header, CROPS, loop, out, encoder, source and partial(source.refresh, num_rendered=num_rendered))
+
+
+def rendered_rows(stills: Path, stream: StreamParameters) -> int:
+    """How many of the first rows of the stills are rendered. Raises ValueError where there are none, but the stream is to replace some."""
+    count = int((read_table(stills)["source"] == "rendered").sum())
+    if stream.fresh and not count:
+        raise ValueError("params.yaml: pretrain.stream.fresh replaces rendered stills, and labels.rendered is false: set fresh to 0")
+    return count
 
 
 @contextmanager
