@@ -8,6 +8,7 @@ import numpy as np
 
 from strrn.core.geometry import CropTransform, bounding_box
 from strrn.core.images import decode_image
+from strrn.core.landmarks import load_scheme
 from strrn.data.sources.pts import LabelledImage, labelled_images
 
 NUM_LANDMARKS = 68
@@ -21,7 +22,7 @@ def halves(folder: Path) -> tuple[list[LabelledImage], list[LabelledImage]]:
     photographs have a face in each half.
     """
     parts: tuple[list, list] = ([], [])
-    for image in labelled_images(folder, NUM_LANDMARKS):
+    for image in labelled_images(folder, load_scheme("ibug68")):
         name = re.sub(r"_\d+$", "", image.path.stem) if "afw" in image.path.parts else image.path.stem
         parts[int(hashlib.sha1(name.encode()).hexdigest(), 16) % 2].append(image)
     return parts

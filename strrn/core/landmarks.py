@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 SCHEMES_DIR = Path(__file__).parent / "schemes"
+IBUG68, IBUG68_LANDMARKS = "ibug68", 68
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class LandmarkScheme:
     normalisers: name -> two groups of landmarks; the distance of the groups' means divides an error. The methods' own distance
         `d` is `normalisers["inter_pupil"]` where it exists, otherwise the first.
     subsets: name -> landmark indices that are scored separately (51 and 49 points of 300-W).
+    from_ibug68: of each landmark, the landmarks of ibug68 whose mean it is; None where it cannot be had from them. With it, all that is
+        labelled with 68 points serves this scheme: rendered faces, 300-W, 300VW.
     """
 
     name: str
@@ -35,6 +38,7 @@ class LandmarkScheme:
     root: int
     normalisers: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
     subsets: Mapping[str, tuple[int, ...]]
+    from_ibug68: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -52,6 +56,34 @@ class LandmarkScheme:
             wrong = [i for i in indices if not 0 <= i < count]
             if wrong:
                 raise ValueError(f"scheme {self.name!r}: {where} names landmarks {wrong}, but there are {count}")
+        if self.name == IBUG68 and count != IBUG68_LANDMARKS:
+            raise ValueError(f"scheme {self.name!r} has {count} landmarks: only that of {IBUG68_LANDMARKS} may have this name")
+        if self.from_ibug68 is not None:
+            if len(self.from_ibug68) != count:
+                raise ValueError(
+                    f"scheme {self.name!r}: from_ibug68 has {len(self.from_ibug68)} lists, expected one for each of {count} landmarks"
+                )
+            for landmark, group in zip(self.names, self.from_ibug68, strict=True):
+                if not group or not all(0 <= i < IBUG68_LANDMARKS for i in group):
+                    raise ValueError(f"scheme {self.name!r}: from_ibug68 of {landmark!r} must list numbers in 0..67, found {list(group)}")
+
+    @property
+    def knows_ibug68(self) -> bool:
+        """Whether points of this scheme can be had from the 68 of ibug68."""
+        return self.name == IBUG68 or self.from_ibug68 is not None
+
+    def from_68(self, points: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points (..., 68, 2) and a mask (..., 68) of ibug68 -> (..., L, 2) and (..., L) of this scheme: means, and whether all are set.
+
+        Raises ValueError where the scheme does not say how.
+        """
+        if self.name == IBUG68:
+            return points, valid
+        if self.from_ibug68 is None:
+            raise ValueError(f"scheme {self.name!r} has no from_ibug68: its points cannot be had from those of {IBUG68}")
+        groups = [list(group) for group in self.from_ibug68]
+        means = np.stack([points[..., group, :].mean(-2) for group in groups], -2)
+        return means.astype(points.dtype), np.stack([valid[..., group].all(-1) for group in groups], -1)
 
     @property
     def num_landmarks(self) -> int:
@@ -92,9 +124,10 @@ def scheme_from_dict(content: Mapping, origin: str = "scheme") -> LandmarkScheme
     """The scheme that a plain mapping describes (YAML file, ONNX metadata). Raises ValueError naming what is missing."""
     fields = ("name", "names", "mirror", "components", "edges", "root", "normalisers", "subsets")
     missing = [field for field in fields if field not in content]
-    unknown = [field for field in content if field not in fields]
+    unknown = [field for field in content if field not in (*fields, "from_ibug68")]
     if missing or unknown:
-        raise ValueError(f"{origin}: missing fields {missing}, unknown fields {unknown}; a scheme has {fields}")
+        raise ValueError(f"{origin}: missing fields {missing}, unknown fields {unknown}; a scheme has {fields} and may have from_ibug68")
+    derived = content.get("from_ibug68")
     return LandmarkScheme(
         name=str(content["name"]),
         names=tuple(map(str, content["names"])),
@@ -104,12 +137,13 @@ def scheme_from_dict(content: Mapping, origin: str = "scheme") -> LandmarkScheme
         root=int(content["root"]),
         normalisers={key: (tuple(map(int, a)), tuple(map(int, b))) for key, (a, b) in content["normalisers"].items()},
         subsets={key: tuple(map(int, value)) for key, value in content["subsets"].items()},
+        from_ibug68=None if derived is None else tuple(tuple(map(int, group)) for group in derived),
     )
 
 
 def scheme_to_dict(scheme: LandmarkScheme) -> dict:
     """The plain mapping that `scheme_from_dict` reads back (JSON-safe)."""
-    return {
+    content = {
         "name": scheme.name,
         "names": list(scheme.names),
         "mirror": list(scheme.mirror),
@@ -119,3 +153,4 @@ def scheme_to_dict(scheme: LandmarkScheme) -> dict:
         "normalisers": {key: [list(a), list(b)] for key, (a, b) in scheme.normalisers.items()},
         "subsets": {key: list(value) for key, value in scheme.subsets.items()},
     }
+    return content if scheme.from_ibug68 is None else content | {"from_ibug68": [list(group) for group in scheme.from_ibug68]}

@@ -1,8 +1,9 @@
-"""Video in and out by PyAV: frames as RGB arrays, files that a browser plays.
+"""Video in and out by PyAV: frames as RGB arrays, files that a browser plays. A folder of frames as images is a video as well.
 
 Decoding and encoding use one thread, so that a file depends on its frames and settings only and processes can share a machine.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import av
 import numpy as np
 
 from strrn.core.files import atomic
+from strrn.core.images import IMAGE_SUFFIXES, decode_image
+
+FOLDER_FPS = 25.0  # images do not say
 
 
 class VideoError(ValueError):
@@ -68,6 +72,29 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 
+def _frame_images(folder: Path) -> list[Path]:
+    """The images in a folder in the order of the numbers in their names: 0.999.jpg comes before 0.1000.jpg."""
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(paths, key=lambda path: ([int(number) for number in re.findall(r"\d+", path.stem)], path.name))
+
+
+def _read_images(folder: Path) -> Iterator[tuple[int, float, np.ndarray]]:
+    shape = None
+    for index, path in enumerate(_frame_images(folder)):
+        try:
+            frame = decode_image(path.read_bytes(), str(path))
+        except ValueError as error:
+            raise VideoError(str(error)) from error
+        if shape is not None and frame.shape != shape:
+            raise VideoError(f"frame {path} has shape {frame.shape}, those before {shape}: the images of a folder must be of one size")
+        shape = frame.shape
+        yield index, index / FOLDER_FPS, frame
+    if shape is None:
+        raise VideoError(
+            f"folder {folder} holds no image: put the frames there as files with one of the endings {', '.join(IMAGE_SUFFIXES)}"
+        )
+
+
 def _frames_per_second(stream: av.VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 25)
 
@@ -75,10 +102,14 @@ def _frames_per_second(stream: av.VideoStream) -> float:
 def read_frames(path: Path | str) -> Iterator[tuple[int, float, np.ndarray]]:
     """Yield (frame index, time in seconds, RGB uint8 (H, W, 3)) of every frame, in the order in which they are shown.
 
+    path: a video file, or a folder of images, which are taken in the order of the numbers in their names, 25 a second.
     A damaged or cut file yields the frames before the damage; then VideoError says how many there were. FileNotFoundError and
     VideoError (empty, not a video) come with the first frame asked for.
     """
     path = Path(path)
+    if path.is_dir():
+        yield from _read_images(path)
+        return
     index, packets = 0, 0
     with _opened(path) as (container, stream):
         fps = _frames_per_second(stream)
@@ -105,6 +136,8 @@ def probe(path: Path | str) -> VideoInfo:
     """
     path = Path(path)
     _, _, first = next(read_frames(path))
+    if path.is_dir():
+        return VideoInfo(first.shape[0], first.shape[1], FOLDER_FPS, len(_frame_images(path)))
     with _opened(path) as (container, stream):
         num_frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
         return VideoInfo(first.shape[0], first.shape[1], _frames_per_second(stream), num_frames)

@@ -23,7 +23,8 @@ from strrn.data.face_tracks import (
 )
 from strrn.data.sources.record import ClipRecord
 
-# A detection belongs to a labelled face where their boxes overlap by this much.
+# A detection belongs to a labelled face where their boxes overlap by this much, or where it holds all the points: those of a scheme without
+# contour fill a small part of the face.
 SAME_FACE_IOU = 0.3
 
 
@@ -83,9 +84,13 @@ def five_points_in_crop(
     truth = bounding_box(points_frame)
     overlaps = [(box_iou(face.box, truth), face) for face in find_faces(image)]
     overlap, face = max(overlaps, key=lambda pair: pair[0], default=(0.0, None))
-    if face is None or overlap < SAME_FACE_IOU:
+    if face is None or (overlap < SAME_FACE_IOU and not _holds(face.box, truth)):
         return None
     return fit_similarity(points_frame, reference_shape, size).to_crop(face.five_points)
+
+
+def _holds(box: np.ndarray, inner: np.ndarray) -> bool:
+    return bool((box[:2] <= inner[:2]).all() and (inner[2:] <= box[2:]).all())
 
 
 def face_template(found: Sequence[np.ndarray | None], min_calibrated: float) -> np.ndarray:

@@ -1,15 +1,16 @@
-"""The clips that every round is tested on, by dataset: rendered_test, head_scan (both with truth) and real_clips."""
+"""The clips that every round is tested on, by dataset: rendered_test, head_scan, the categories of 300VW where the user has them (all with
+truth) and real_clips."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from strrn.core.files import read_json_lines
 from strrn.core.video import probe
+from strrn.data.sources.record import ClipRecord
 
 DATASETS = {"rendered": "rendered_test", "head_scan": "head_scan"}  # by kind of clip
-DATASETS_WITH_TRUTH = tuple(DATASETS.values())
 REAL_CLIPS = "real_clips"
 
 
@@ -34,6 +35,12 @@ class EvaluationClip:
     fps: float
 
 
+def datasets_with_truth(clips: Sequence[EvaluationClip]) -> list[str]:
+    """The names of those that the clips are of; rendered_test and head_scan come first."""
+    found = {clip.dataset for clip in clips if clip.truth is not None}
+    return [name for name in DATASETS.values() if name in found] + sorted(found - set(DATASETS.values()))
+
+
 def rendered_clips(rendered: Path) -> list[EvaluationClip]:
     """The clips with truth: split test of the clip records in `rendered`. Raises ValueError where a dataset has none."""
     clips = []
@@ -42,12 +49,21 @@ def rendered_clips(rendered: Path) -> list[EvaluationClip]:
             dataset, path, truth = DATASETS[record["kind"]], rendered / record["path"], rendered / record["truth"]
             number, fps = int(record["num_frames"]), float(record["fps"])
             clips.append(EvaluationClip(record["clip_id"], dataset, path, truth, FaceInView.always, number, fps))
-    missing = set(DATASETS_WITH_TRUTH) - {clip.dataset for clip in clips}
+    missing = set(DATASETS.values()) - {clip.dataset for clip in clips}
     if missing:
         raise ValueError(
             f"{rendered / 'clips.jsonl'} has no test clips for {sorted(missing)}: raise their number in params.yaml, render.clips"
         )
     return sorted(clips, key=lambda clip: clip.clip_id)
+
+
+def annotated_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:
+    """The test clips among the records that have truth; the source is the dataset."""
+    return [
+        EvaluationClip(clip.clip_id, clip.source, Path(clip.path), Path(clip.truth), FaceInView.always, clip.num_frames, clip.fps)
+        for clip in records
+        if clip.split == "test" and clip.truth is not None
+    ]
 
 
 def real_clips(folder: Path, faces: Mapping[str, FaceInView]) -> list[EvaluationClip]:

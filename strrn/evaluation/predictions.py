@@ -7,6 +7,7 @@ import numpy as np
 
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import predictions_schema, read_table, truth_schema
+from strrn.data.sources.ibug_300vw import read_annotations
 
 WITHOUT_FACE = ("lost", "searching")
 
@@ -57,7 +58,13 @@ def read_predictions(path: Path | str, scheme: LandmarkScheme) -> dict[str, Clip
 
 
 def read_truth(path: Path | str, scheme: LandmarkScheme) -> ClipTruth:
-    """The truth of a clip, ordered by frame. Raises ValueError where frames are missing."""
+    """The truth of a clip, ordered by frame: a table, or a folder of annotations as 300VW has them.
+
+    Raises ValueError where frames of a table are missing or an annotation is damaged.
+    """
+    if Path(path).is_dir():
+        points = read_annotations(Path(path), scheme)
+        return ClipTruth(points, np.isfinite(points).all(-1))
     table = read_table(path, truth_schema(scheme.num_landmarks))
     order = np.argsort(table["frame"])
     frames = table["frame"][order]

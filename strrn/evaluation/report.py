@@ -73,14 +73,15 @@ SUMMARY_COLUMNS = (
 
 
 def summary_rows(rounds: Mapping[str, Mapping]) -> list[dict]:
-    """One row per round and system: its name and a `Cell` per column of `SUMMARY_COLUMNS`, relative to the first round's detector."""
+    """One row per round and system: its name and a `Cell` per column of `SUMMARY_COLUMNS`, relative to the first round's detector; a dash
+    where a dataset or metric is not there, as with a scheme of one's own."""
     base = rounds[next(iter(rounds))][FIRST_SYSTEM]
     rows = []
     for round_name, systems in rounds.items():
         for system, datasets in systems.items():
             cells = []
             for _, dataset, metric, form, relative in SUMMARY_COLUMNS:
-                value, reference = datasets[dataset].get(metric), base[dataset].get(metric)
+                value, reference = datasets.get(dataset, {}).get(metric), base.get(dataset, {}).get(metric)
                 comparable = relative and value is not None and reference and datasets is not base
                 cells.append(Cell(_text(value, form), 100 * (value / reference - 1) if comparable else None))
             rows.append({"round": round_name, "system": system, "cells": cells})
@@ -129,7 +130,7 @@ def headline(rounds: Mapping[str, Mapping]) -> list[dict]:
     )
     tiles = []
     for label, dataset, metric, form in chosen:
-        before, after = first[dataset][metric], last[dataset][metric]
+        before, after = (system.get(dataset, {}).get(metric) for system in (first, last))
         change = 100 * (after / before - 1) if before and after is not None else None
         tiles.append({"label": label, "before": _text(before, form), "after": Cell(_text(after, form), change)})
     return tiles

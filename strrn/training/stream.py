@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from strrn.core.images import decode_image
+from strrn.core.landmarks import LandmarkScheme
 from strrn.core.processes import start_worker
 from strrn.core.progress import progress
 from strrn.data.crops import CropParameters, crop_still
@@ -45,13 +46,22 @@ class CropStream:
         mesh_file: Path,
         render: RenderParameters,
         crop: CropParameters,
+        scheme: LandmarkScheme,
         reference_shape: np.ndarray,
         seed: int,
         parameters: StreamParameters,
     ) -> None:
         self.parameters = parameters
         self.pool = ProcessPoolExecutor(parameters.workers, get_context("forkserver"), initializer=start_worker)
-        self.job = partial(_crops_of_identity, mesh_file=mesh_file, render=render, crop=crop, reference_shape=reference_shape, seed=seed)
+        self.job = partial(
+            _crops_of_identity,
+            mesh_file=mesh_file,
+            render=render,
+            crop=crop,
+            scheme=scheme,
+            reference_shape=reference_shape,
+            seed=seed,
+        )
         self.stream = self._stream()
         self.position = 0
 
@@ -67,10 +77,11 @@ class CropStream:
         points = np.stack([points for _, points in crops])
         return LabelledCrops([image for image, _ in crops], points, np.isfinite(points).all(-1))
 
-    def refresh(self, crops: LabelledCrops) -> None:
-        """Replace the `fresh` crops that have been there longest by the next ones of the stream; waits where rendering is slower."""
+    def refresh(self, crops: LabelledCrops, num_rendered: int) -> None:
+        """Replace the `fresh` crops that have been there longest, of the first `num_rendered`, by the next ones of the stream; waits where
+        rendering is slower."""
         for _ in range(self.parameters.fresh):
-            row = self.position % len(crops.images)
+            row = self.position % num_rendered
             image, points = next(self.stream)
             crops.images[row], crops.points[row], crops.valid[row] = image, points, np.isfinite(points).all(-1)
             self.position += 1
@@ -94,8 +105,14 @@ def _studio(mesh_file: Path) -> Studio:
 
 
 def _crops_of_identity(
-    identity: int, mesh_file: Path, render: RenderParameters, crop: CropParameters, reference_shape: np.ndarray, seed: int
+    identity: int,
+    mesh_file: Path,
+    render: RenderParameters,
+    crop: CropParameters,
+    scheme: LandmarkScheme,
+    reference_shape: np.ndarray,
+    seed: int,
 ) -> list[tuple[bytes, np.ndarray]]:
     stills = render_identity(_studio(mesh_file), render, np.random.SeedSequence([seed, STREAM_SEED, identity]), render.stills.per_identity)
-    everything = np.ones(len(reference_shape), bool)
-    return [crop_still(decode_image(still.image), still.points_frame, everything, reference_shape, crop) for still in stills]
+    labels = [scheme.from_68(still.points_frame, np.ones(len(still.points_frame), bool)) for still in stills]
+    return [crop_still(decode_image(still.image), *label, reference_shape, crop) for still, label in zip(stills, labels, strict=True)]

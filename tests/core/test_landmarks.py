@@ -83,7 +83,10 @@ def test_own_scheme_is_read_from_a_file(tmp_path) -> None:
     assert scheme.distance(np.array([[0, 0], [3, 4], [9, 9]])) == 5
 
 
-@pytest.mark.parametrize("scheme", [load_scheme("ibug68"), scheme_from_dict(TOY)], ids=lambda scheme: scheme.name)
+DERIVED = TOY | {"name": "derived", "from_ibug68": [list(range(36, 42)), list(range(42, 48)), [30]]}
+
+
+@pytest.mark.parametrize("scheme", [load_scheme("ibug68"), *map(scheme_from_dict, (TOY, DERIVED))], ids=lambda scheme: scheme.name)
 def test_mapping_and_back(scheme) -> None:
     assert scheme_from_dict(scheme_to_dict(scheme)) == scheme
 
@@ -98,13 +101,43 @@ def test_mapping_and_back(scheme) -> None:
         ("root", 3, r"root names landmarks \[3\], but there are 3"),
         ("edges", ((0, 7),), r"edges names landmarks \[7\]"),
         ("components", {"eyes": (-1,)}, r"components.eyes names landmarks \[-1\]"),
+        ("name", "ibug68", "has 3 landmarks: only that of 68"),
         ("subsets", {"eyes": (5,)}, r"subsets.eyes names landmarks \[5\]"),
         ("normalisers", {"d": ((0,), (9,))}, r"normalisers.d names landmarks \[9\]"),
     ],
 )
 def test_impossible_schemes_are_refused(field: str, value: object, message: str) -> None:
-    with pytest.raises(ValueError, match=f"scheme 'toy': .*{message}"):
+    with pytest.raises(ValueError, match=f"scheme .*{message}"):
         replace(scheme_from_dict(TOY), **{field: value})
+
+
+def test_points_are_means_of_those_of_ibug68() -> None:
+    scheme = scheme_from_dict(DERIVED)
+    points = np.stack([np.arange(68), 2 * np.arange(68)], -1).astype(np.float32)[None]
+    valid = np.ones((1, 68), bool)
+    valid[0, 40] = False
+    points[0, 40] = np.nan
+    mean, known = scheme.from_68(points, valid)
+    assert mean.dtype == np.float32 and known.tolist() == [[False, True, True]]
+    np.testing.assert_array_equal(mean[0], [[np.nan, np.nan], [44.5, 89], [30, 60]])
+    same, still = load_scheme("ibug68").from_68(points, valid)
+    assert same is points and still is valid
+    assert [s.knows_ibug68 for s in (scheme, load_scheme("ibug68"), scheme_from_dict(TOY))] == [True, True, False]
+    with pytest.raises(ValueError, match="'toy' has no from_ibug68"):
+        scheme_from_dict(TOY).from_68(points, valid)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([[36], [45]], "2 lists, expected one for each of 3"),
+        ([[36], [], [30]], "'right' must list"),
+        ([[36], [45], [68]], r"'nose' .*\[68\]"),
+    ],
+)
+def test_impossible_derivations_are_refused(groups: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        scheme_from_dict(DERIVED | {"from_ibug68": groups})
 
 
 def test_missing_and_unknown_fields_are_named() -> None:

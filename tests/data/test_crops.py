@@ -78,6 +78,9 @@ def test_the_detector_s_points_are_mapped_by_the_truth_s_transform():
     np.testing.assert_allclose(five_points_in_crop(image, points, REFERENCE, SIZE, lambda _: [elsewhere, face]), five, atol=1e-3)
     assert five_points_in_crop(image, points, REFERENCE, SIZE, lambda _: [elsewhere]) is None
     assert five_points_in_crop(image, points, REFERENCE, SIZE, lambda _: []) is None
+    # Landmarks without a contour fill a small part of the face's box.
+    large = FaceDetection(np.concatenate([low - (high - low), high + (high - low)]), PLACED.to_frame(five), 0.99)
+    np.testing.assert_allclose(five_points_in_crop(image, points, REFERENCE, SIZE, lambda _: [elsewhere, large]), five, atol=1e-3)
 
 
 def test_the_template_is_the_median_and_needs_enough_faces():

@@ -3,14 +3,18 @@ from pathlib import Path
 import pytest
 
 from strrn.core.files import write_json_lines
+from strrn.core.landmarks import LandmarkScheme
 from strrn.core.video import VideoError, VideoWriter
 from strrn.data.download import DownloadParameters, Use
 from strrn.data.sources.folder import folder_videos
+from strrn.data.sources.labelled import LabelError
 from strrn.data.sources.packages import PACKAGED_CLIPS, packaged_clips
 from strrn.data.sources.pts import labelled_images
 from strrn.data.sources.record import ClipRecord, read_clips, unlabelled_clip
 from strrn.stages.parameters import load_section
 from tests.core.test_video import picture
+
+TWO = LandmarkScheme("two", ("left", "right"), (1, 0), {}, (), 0, {"d": ((0,), (1,))}, {})
 
 
 def film(path, num_frames=3):
@@ -98,7 +102,7 @@ def test_pts_files_are_read_from_one_based_to_zero_based(tmp_path):
     (folder / "b_1.jpg").touch()
     write_pts(folder / "a.pts", [(2, 2), (5, 6)])
     (folder / "a.png").touch()
-    first, second = labelled_images(tmp_path, 2)
+    first, second = labelled_images(tmp_path, TWO)
     assert (first.path, second.path) == (folder / "a.png", folder / "b_1.jpg")
     assert second.points_frame.tolist() == [[0, 0], [2.5, 1]]
 
@@ -115,12 +119,12 @@ def test_a_damaged_pts_file_is_named(tmp_path, text, message):
     (tmp_path / "face.pts").write_text(text)
     (tmp_path / "face.png").touch()
     with pytest.raises(ValueError, match=rf"face\.pts.*{message}"):
-        labelled_images(tmp_path, 2)
+        labelled_images(tmp_path, TWO)
 
 
 def test_missing_labels_and_images_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no \.pts file"):
-        labelled_images(tmp_path, 2)
+        labelled_images(tmp_path, TWO)
     write_pts(tmp_path / "face.pts", [(1, 1), (2, 2)])
-    with pytest.raises(FileNotFoundError, match=r"face\.pts has no image beside it"):
-        labelled_images(tmp_path, 2)
+    with pytest.raises(LabelError, match=r"face\.pts has no image beside it"):
+        labelled_images(tmp_path, TWO)

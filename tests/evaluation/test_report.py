@@ -1,16 +1,22 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from strrn.core.landmarks import load_scheme, scheme_to_dict
 from strrn.core.video import probe
+from strrn.evaluation.clips import datasets_with_truth
+from strrn.evaluation.predictions import read_truth
 from strrn.evaluation.report import Cell, ReportParameters, markdown_lines, summary_rows
 from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
 from strrn.stages import evaluate, report
 from strrn.stages.parameters import load_section
+from tests.data.test_videos import write_300vw
 from tests.evaluation.small_run import FRAMES, SCHEME, make_run
 
 
@@ -22,7 +28,7 @@ def run(tmp_path_factory):
         patch.chdir(root)
         make_run(root)
         parameters = load_section("evaluate", EvaluateParameters)
-        clips = evaluate.load_clips(parameters)
+        clips = evaluate.load_clips(parameters, SCHEME)
         for name in ("r0", "r1"):
             score_round(evaluate.PREDICTIONS / name, clips, SCHEME, parameters, evaluate.SCORES / f"{name}.json")
         report.main()
@@ -149,7 +155,37 @@ def test_a_run_without_rounds_has_a_report_too(tmp_path, monkeypatch):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("rounds:\n  r1: {from: r0}", "rounds: {}"))
     parameters = load_section("evaluate", EvaluateParameters)
-    score_round(evaluate.PREDICTIONS / "r0", evaluate.load_clips(parameters), SCHEME, parameters, evaluate.SCORES / "r0.json")
+    score_round(evaluate.PREDICTIONS / "r0", evaluate.load_clips(parameters, SCHEME), SCHEME, parameters, evaluate.SCORES / "r0.json")
     report.main()
     assert list(json.loads(Path("reports/metrics.json").read_text())["rounds"]) == ["r0"]
     assert "What the rounds mined" not in Path("reports/report.html").read_text()
+
+
+def test_a_scheme_that_nothing_is_labelled_with_has_a_report_without_truth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path)
+    Path("own.yaml").write_text(yaml.safe_dump(scheme_to_dict(replace(SCHEME, name="own"))))
+    text = Path("params.yaml").read_text().replace("scheme: ibug68", "scheme: own.yaml").replace("rendered: true", "rendered: false")
+    Path("params.yaml").write_text(text)
+    parameters, scheme = load_section("evaluate", EvaluateParameters), load_scheme("own.yaml")
+    clips = evaluate.load_clips(parameters, scheme)
+    assert {clip.dataset for clip in clips} == {"real_clips"}
+    for name in ("r0", "r1"):
+        score_round(evaluate.PREDICTIONS / name, clips, scheme, parameters, evaluate.SCORES / f"{name}.json")
+    report.main()
+    html = Path("reports/report.html").read_text()
+    assert "On a real clip" in html
+    assert not any(title in html for title in ("Cumulative error", "Best and worst frames", "Contact sheet"))
+
+
+def test_the_test_clips_of_300vw_are_scored_by_category(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path)
+    write_300vw(tmp_path / "vw", {"001": 4, "114": 4, "203": 4})
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("ibug_300vw: null", f"ibug_300vw: {tmp_path / 'vw'}"))
+    clips = evaluate.load_clips(load_section("evaluate", EvaluateParameters), SCHEME)
+    assert datasets_with_truth(clips) == ["rendered_test", "head_scan", "300vw_category_1", "300vw_category_2"]
+    (clip,) = [clip for clip in clips if clip.dataset == "300vw_category_1"]
+    assert (clip.clip_id, clip.num_frames) == ("300vw.114", 4)
+    truth = read_truth(clip.truth, SCHEME)
+    assert truth.valid.all() and truth.points_frame[3, 2].tolist() == [5, 2]

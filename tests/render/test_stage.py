@@ -1,35 +1,39 @@
 """The render stage on the toy head: what it writes, and that nothing but parameters and seed decides it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from strrn.core.files import read_json_lines
-from strrn.core.landmarks import load_scheme
+from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.tables import read_table, stills_schema, truth_schema
 from strrn.core.video import read_frames
 from strrn.render.camera import Pose
 from strrn.render.contact_sheet import contact_sheet
 from strrn.render.head_scan import load_scan, scan_points, view_scan
+from strrn.render.parameters import RenderParameters
+from strrn.stages.parameters import load_section
 from strrn.stages.render import render
+from tests.render.conftest import TINY
 from tests.render.test_landmarks import FAR, NOON
 from tests.render.toy import write_scan
+
+
+def tiny() -> RenderParameters:
+    return load_section("render", RenderParameters, TINY)
 
 
 @pytest.fixture(scope="module")
 def runs(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same parameters with one and with two processes."""
-    from strrn.render.parameters import RenderParameters
-    from strrn.stages.parameters import load_section
-    from tests.render.conftest import TINY
-
-    parameters = load_section("render", RenderParameters, TINY)
+    parameters = tiny()
     folders = []
     for workers in (1, 2):
         parameters.workers = workers
         folders.append(tmp_path_factory.mktemp("rendered") / "out")
-        render(toy_raw, folders[-1], parameters, seed=5)
+        render(toy_raw, folders[-1], parameters, 5, load_scheme("ibug68"), with_stills=True)
     return folders[0], folders[1]
 
 
@@ -65,6 +69,33 @@ def test_result_does_not_depend_on_the_number_of_processes(runs):
     first, second = ({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()} for folder in runs)
     assert first.keys() == second.keys()
     assert [str(path) for path in first if first[path] != second[path]] == []
+
+
+TWO = LandmarkScheme("two", ("left", "right"), (1, 0), {}, (), 0, {"d": ((0,), (1,))}, {})
+
+
+def test_a_scheme_gets_its_own_points(runs, toy_raw, tmp_path):
+    corners = replace(TWO, from_ibug68=((36, 39), (45,)))
+    render(toy_raw, tmp_path / "out", tiny(), 5, corners, with_stills=True)
+    theirs, ours = (read_table(folder / "stills_val.parquet") for folder in (runs[0], tmp_path / "out"))
+    assert ours["image"].tolist() == theirs["image"].tolist()
+    expected = np.stack([theirs["points_frame"][:, [36, 39]].mean(1), theirs["points_frame"][:, 45]], 1)
+    np.testing.assert_allclose(ours["points_frame"], expected, atol=1e-4)
+    theirs, ours = (read_table(folder / "clips/head_scan_000.parquet") for folder in (runs[0], tmp_path / "out"))
+    np.testing.assert_allclose(ours["points_frame"][:, 1], theirs["points_frame"][:, 45])
+    assert (ours["visible"][:, 0] == theirs["visible"][:, [36, 39]].all(1)).all()
+
+
+def test_a_scheme_of_other_points_gets_unlabelled_clips(runs, toy_raw, tmp_path):
+    with pytest.raises(ValueError, match=r"'two' does not say how .* from_ibug68 .*labels\.rendered to false"):
+        render(toy_raw, tmp_path / "out", tiny(), 5, TWO, with_stills=True)
+    render(toy_raw, tmp_path / "out", tiny(), 5, TWO, with_stills=False)
+    records = read_json_lines(tmp_path / "out/clips.jsonl")
+    assert [(record["clip_id"], record["truth"]) for record in records] == [("rendered_train_000", None), ("rendered_val_000", None)]
+    files = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert files == {"clips.jsonl", "rendered_train_000.mp4", "rendered_val_000.mp4"}
+    for name in ("rendered_train_000.mp4", "rendered_val_000.mp4"):
+        assert (tmp_path / "out/clips" / name).read_bytes() == (runs[0] / "clips" / name).read_bytes()
 
 
 def test_contact_sheet(runs):

@@ -14,7 +14,9 @@ from strrn.core.landmarks import load_scheme
 from strrn.core.tables import crops_schema, read_table, still_crops_schema, stills_schema, write_table
 from strrn.core.video import VideoWriter
 from strrn.data.crops import CropParameters
+from strrn.data.sources.labels import LabelParameters
 from strrn.data.sources.packages import PACKAGED_CLIPS
+from strrn.data.sources.videos import VideoParameters
 from strrn.stages.crop import crop
 from strrn.stages.parameters import load_section
 
@@ -22,6 +24,7 @@ FACE = Path(__file__).parents[1] / "core/face.jpg"
 HEIGHT, WIDTH, FACE_SIZE = 200, 320, 160
 SCHEME = load_scheme("ibug68")
 NUM_FRAMES = 16
+LABELS, VIDEOS = load_section("labels", LabelParameters), load_section("videos", VideoParameters)
 
 
 def picture(left):
@@ -104,7 +107,7 @@ def parameters():
 
 @pytest.fixture(scope="module")
 def cropped(world, parameters):
-    crop(world / "raw", world / "rendered", world / "crops", SCHEME, parameters)
+    crop(world / "raw", world / "rendered", world / "crops", SCHEME, parameters, LABELS, VIDEOS)
     return world / "crops"
 
 
@@ -164,7 +167,7 @@ def files_of(folder):
 
 
 def test_the_number_of_processes_changes_nothing(world, cropped, parameters):
-    crop(world / "raw", world / "rendered", world / "again", SCHEME, dataclasses.replace(parameters, workers=2))
+    crop(world / "raw", world / "rendered", world / "again", SCHEME, dataclasses.replace(parameters, workers=2), LABELS, VIDEOS)
     assert files_of(world / "again") == files_of(cropped)
 
 
@@ -176,10 +179,86 @@ def test_damaged_videos_are_an_error_beyond_the_limit_and_listed_below_it(world,
     (folder / "empty.mp4").touch()
     asked = dataclasses.replace(parameters, folders=[str(folder)], max_unreadable=1)
     with pytest.raises(ValueError, match=r"empty\.mp4 is empty.*cut\.mp4 is .*Damaged videos: 2; crop\.max_unreadable .* allows 1"):
-        crop(world / "raw", world / "rendered", world / "failed", SCHEME, asked)
+        crop(world / "raw", world / "rendered", world / "failed", SCHEME, asked, LABELS, VIDEOS)
     assert not [path for path in world.iterdir() if "failed" in path.name]  # neither the folder nor what was half-written
-    crop(world / "raw", world / "rendered", world / "mixed", SCHEME, dataclasses.replace(asked, max_unreadable=2))
+    crop(world / "raw", world / "rendered", world / "mixed", SCHEME, dataclasses.replace(asked, max_unreadable=2), LABELS, VIDEOS)
     reasons = {row["clip_id"]: row["reason"] for row in read_json_lines(world / "mixed/rejected.jsonl") if "clip_id" in row}
     assert reasons["mine.cut"] == reasons["mine.empty"] == "unreadable"
     tracks = {row["track_id"]: row for row in read_json_lines(world / "mixed/tracks.jsonl")}
     assert tracks["mine.good.0"]["split"] == "train" and tracks["mine.good.0"]["licence"] == "user"
+
+
+def write_labelled(folder, lefts, num_landmarks=68):
+    """Pictures of the face and a CSV file of its points; returns the file."""
+    folder.mkdir()
+    lines = [",".join(["image", *(f"{axis}{number}" for number in range(num_landmarks) for axis in "xy")])]
+    for left in lefts:
+        (folder / f"{left}.jpg").write_bytes(encode_jpeg(picture(left), 95))
+        lines.append(",".join([f"{left}.jpg", *(f"{value:.3f}" for value in points_at(left)[:num_landmarks].ravel())]))
+    (folder / "faces.csv").write_text("\n".join(lines) + "\n")
+    return folder / "faces.csv"
+
+
+def own_labels(table, **changes):
+    return dataclasses.replace(LABELS, own=[str(table)], val=0.3, test=0.3, **changes)
+
+
+def test_own_labels_stand_in_for_rendered_ones(world, tmp_path, parameters):
+    lefts = list(range(10, 130, 10))
+    table = write_labelled(tmp_path / "own", lefts)
+    (tmp_path / "own/50.jpg").write_bytes(b"cut")
+    labels = own_labels(table, rendered=False, max_rejected=0.1)
+    crop(world / "raw", world / "rendered", tmp_path / "crops", SCHEME, parameters, labels, VIDEOS)
+    shape = np.array(read_json(tmp_path / "crops/reference.json")["reference_shape"])
+    rows = {}
+    for split in ("train", "val", "test"):
+        stills = read_table(tmp_path / f"crops/stills_{split}.parquet", still_crops_schema(68))
+        np.testing.assert_allclose(stills["points_crop"], np.broadcast_to(shape, (len(stills["image"]), 68, 2)), atol=0.05)
+        assert set(stills["split"]) == {split} and set(stills["licence"]) == {"user"} and set(stills["source"]) == {"own"}
+        rows |= dict.fromkeys(stills["image_id"], split)
+    assert set(rows) == {f"faces/{left}.jpg" for left in lefts if left != 50}
+    (row,) = [row for row in read_json_lines(tmp_path / "crops/rejected.jsonl") if "image_id" in row]
+    assert (row["image_id"], row["reason"]) == ("faces/50.jpg", "unreadable image") and "50.jpg" in row["detail"]
+
+
+def test_own_labels_join_the_rendered_ones(world, tmp_path, cropped, parameters):
+    labels = own_labels(write_labelled(tmp_path / "own", range(10, 130, 10)))
+    crop(world / "raw", world / "rendered", tmp_path / "crops", SCHEME, parameters, labels, VIDEOS)
+    for split, alone in (("train", 4), ("val", 1)):
+        before = read_table(cropped / f"stills_{split}.parquet", still_crops_schema(68))
+        stills = read_table(tmp_path / f"crops/stills_{split}.parquet", still_crops_schema(68))
+        assert list(stills["image_id"][:alone]) == list(before["image_id"])
+        assert len(stills["image_id"]) > alone and set(stills["source"]) == {"test", "own"}
+
+
+def test_too_few_own_labels_are_explained(world, tmp_path, parameters):
+    table = write_labelled(tmp_path / "own", (10, 20))
+    with pytest.raises(ValueError, match="no labelled still is left for the split val, which training needs: label more pictures"):
+        labels = dataclasses.replace(own_labels(table, rendered=False), val=0.0, test=0.0)
+        crop(world / "raw", world / "rendered", tmp_path / "crops", SCHEME, parameters, labels, VIDEOS)
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0], *(line.rsplit(",", 2)[0] + ",," for line in lines[1:])]) + "\n")
+    with pytest.raises(ValueError, match="none of the 2 training stills has all landmarks labelled"):
+        crop(world / "raw", world / "rendered", tmp_path / "crops", SCHEME, parameters, labels, VIDEOS)
+    assert not (tmp_path / "crops").exists()
+
+
+def test_frames_of_300vw_are_labels_and_video_and_its_test_clips_wait_for_evaluation(world, tmp_path, parameters):
+    for name in ("001", "114"):
+        film(tmp_path / f"{name}/vid.mp4", MOVING)
+        (tmp_path / f"{name}/vid.mp4").rename(tmp_path / f"{name}/vid.avi")
+        (tmp_path / f"{name}/annot").mkdir()
+        for frame, left in enumerate(MOVING):
+            points = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in points_at(left))
+            (tmp_path / f"{name}/annot/{frame + 1:06d}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}\n}}\n")
+    labels = dataclasses.replace(LABELS, semi_share=0.25)
+    videos = dataclasses.replace(VIDEOS, ibug_300vw=str(tmp_path))
+    crop(world / "raw", world / "rendered", tmp_path / "crops", SCHEME, parameters, labels, videos)
+    stills = read_table(tmp_path / "crops/stills_train.parquet", still_crops_schema(68))
+    assert list(stills["image_id"][4:]) == [f"300vw.001/{number:06d}" for number in (3, 7, 11, 15)]
+    shape = np.array(read_json(tmp_path / "crops/reference.json")["reference_shape"])
+    np.testing.assert_allclose(stills["points_crop"], np.broadcast_to(shape, (8, 68, 2)), atol=0.05)
+    # The face of the video lies where that of a still does.
+    crops = [decode_image(stills["image"][row], "crop")[100:215, 100:215].astype(int) for row in (0, 5)]
+    assert np.abs(crops[0] - crops[1]).mean() < 4
+    assert {row["clip_id"] for row in read_json_lines(tmp_path / "crops/tracks.jsonl")} == {"moving", "coming", "300vw.001"}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from strrn.core.geometry import mean_shape
+from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.data.crops import CropParameters
 from strrn.render.mesh import load_mesh, save_mesh
 from strrn.render.parameters import RenderParameters
@@ -15,6 +16,8 @@ from strrn.stages.parameters import load_section
 from strrn.training.stream import CropStream, StreamParameters
 from tests.render.conftest import TINY
 from tests.render.toy import write_anny
+
+IBUG68 = load_scheme("ibug68")
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +35,10 @@ def open_stream(mesh_file):
     shapes = [still.points_frame for still in render_identity(open_studio(mesh_file), render, np.random.SeedSequence(0), 3)]
     streams = []
 
-    def build(workers: int) -> CropStream:
-        reference = mean_shape(np.stack(shapes), 64, 0.62)
-        streams.append(CropStream(mesh_file, render, crop, reference, 1, StreamParameters(fresh=2, workers=workers)))
+    def build(workers: int, scheme: LandmarkScheme = IBUG68) -> CropStream:
+        valid = np.ones((len(shapes), 68), bool)
+        reference = mean_shape(scheme.from_68(np.stack(shapes), valid)[0], 64, 0.62)
+        streams.append(CropStream(mesh_file, render, crop, scheme, reference, 1, StreamParameters(fresh=2, workers=workers)))
         return streams[-1]
 
     yield build
@@ -47,14 +51,25 @@ def test_the_oldest_crops_make_room_whatever_the_number_of_processes(open_stream
     crops, others = one.take(5), two.take(5)
     first = list(crops.images)
     assert len(set(first)) == 5 and crops.points.shape == (5, 68, 2) and crops.valid.all()
-    one.refresh(crops)
+    one.refresh(crops, 5)
     second = list(crops.images)
     assert second[2:] == first[2:] and not set(second[:2]) & set(first)
-    one.refresh(crops)
+    one.refresh(crops, 5)
     assert crops.images[:2] == second[:2] and crops.images[4] == first[4] and not set(crops.images[2:4]) & set(first + second)
-    two.refresh(others)
-    two.refresh(others)
+    two.refresh(others, 5)
+    two.refresh(others, 5)
     assert others.images == crops.images and np.array_equal(others.points, crops.points)
+
+
+def test_photographs_stay_and_points_are_those_of_the_scheme(open_stream):
+    two = LandmarkScheme("two", ("left", "right"), (1, 0), {}, (), 0, {"d": ((0,), (1,))}, {}, ((36, 39), (45, 42)))
+    stream = open_stream(1, two)
+    crops = stream.take(4)
+    assert crops.points.shape == (4, 2, 2) and crops.valid.all()
+    before = list(crops.images)
+    for _ in range(3):
+        stream.refresh(crops, 3)
+    assert crops.images[3] == before[3] and not set(crops.images[:3]) & set(before)
 
 
 @pytest.mark.parametrize(("fresh", "workers"), [(-1, 1), (2, 0)])

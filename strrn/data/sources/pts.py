@@ -1,11 +1,13 @@
-"""Labelled photographs in the layout of 300-W: beside every image a `.pts` file of the same name (ibug.doc.ic.ac.uk/resources/300-W)."""
+"""`.pts` files, the labels of 300-W (ibug.doc.ic.ac.uk/resources/300-W): beside every image one of the same name, points counted from 1."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+from strrn.core.images import IMAGE_SUFFIXES
+from strrn.core.landmarks import IBUG68_LANDMARKS, LandmarkScheme
+from strrn.data.sources.labelled import LabelError
 
 
 @dataclass(frozen=True)
@@ -16,36 +18,44 @@ class LabelledImage:
     points_frame: np.ndarray
 
 
-def read_pts(path: Path, num_landmarks: int) -> np.ndarray:
-    """(L, 2) float32 points of a `.pts` file, 0-based; the file counts from 1. Raises ValueError naming the file and what is wrong."""
+def read_pts(path: Path, scheme: LandmarkScheme) -> np.ndarray:
+    """(L, 2) float32 points of a `.pts` file, 0-based; the file counts from 1. 68 points also serve a scheme that has `from_ibug68`.
+
+    Raises LabelError (a ValueError) naming the file and what is wrong: `damaged labels` or `wrong point count`.
+    """
     text = path.read_text(encoding="utf-8", errors="replace")
     _, opening, rest = text.partition("{")
     body, closing, _ = rest.partition("}")
     if not opening or not closing:
-        raise ValueError(f"{path} is not a .pts file: no {{ … }} around the points")
+        raise LabelError("damaged labels", f"{path} is not a .pts file: no {{ … }} around the points")
     try:
         values = np.array(body.split(), np.float64)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    if len(values) != 2 * num_landmarks:
-        raise ValueError(f"{path} has {len(values)} numbers, expected x and y of {num_landmarks} points")
-    return (values.reshape(-1, 2) - 1).astype(np.float32)
+        raise LabelError("damaged labels", f"{path}: {error}") from error
+    expected = {scheme.num_landmarks} | ({IBUG68_LANDMARKS} if scheme.knows_ibug68 else set())
+    if len(values) not in {2 * count for count in expected}:
+        counts = " or ".join(map(str, sorted(expected)))
+        raise LabelError("wrong point count", f"{path} has {len(values)} numbers, expected x and y of {counts} points")
+    points = (values.reshape(-1, 2) - 1).astype(np.float32)
+    return points if len(points) == scheme.num_landmarks else scheme.from_68(points, np.ones(len(points), bool))[0]
 
 
-def labelled_images(folder: Path, num_landmarks: int) -> list[LabelledImage]:
+def image_of(file: Path) -> Path:
+    """The image beside a `.pts` file. Raises LabelError where there is none."""
+    image = next((file.with_suffix(suffix) for suffix in IMAGE_SUFFIXES if file.with_suffix(suffix).is_file()), None)
+    if image is None:
+        raise LabelError("missing image", f"{file} has no image beside it: expected {file.stem} with one of {', '.join(IMAGE_SUFFIXES)}")
+    return image
+
+
+def labelled_images(folder: Path, scheme: LandmarkScheme) -> list[LabelledImage]:
     """All labelled images of the folder and below, sorted by path.
 
-    Raises FileNotFoundError where there is none, or where an image is missing; ValueError where a `.pts` file is damaged.
+    Raises FileNotFoundError where there is none; LabelError where an image is missing or a `.pts` file is damaged.
     """
     files = sorted(folder.rglob("*.pts"))
     if not files:
         raise FileNotFoundError(
             f"{folder} holds no .pts file: unpack 300-W there (afw/, helen/trainset/, lfpw/trainset/, each with image and .pts)"
         )
-    images = []
-    for file in files:
-        image = next((file.with_suffix(suffix) for suffix in IMAGE_SUFFIXES if file.with_suffix(suffix).is_file()), None)
-        if image is None:
-            raise FileNotFoundError(f"{file} has no image beside it: expected {file.stem} with one of {', '.join(IMAGE_SUFFIXES)}")
-        images.append(LabelledImage(image, read_pts(file, num_landmarks)))
-    return images
+    return [LabelledImage(image_of(file), read_pts(file, scheme)) for file in files]

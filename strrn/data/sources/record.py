@@ -1,10 +1,12 @@
 """The record of a clip: where it is, what it shows, and what it may be used for."""
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from strrn.core.files import read_json_lines
-from strrn.core.video import probe
+from strrn.core.video import VideoError, probe
 
 SPLITS = ("train", "val", "test")
 KINDS = ("rendered", "head_scan", "real")
@@ -33,6 +35,29 @@ class ClipRecord:
 
     def to_dict(self) -> dict:
         return asdict(self)
+
+
+def split_of(name: str, val: float, test: float) -> str:
+    """The split of a person or photograph: its name's SHA-256 as a number in [0, 1), below `test`, below `test + val`, or above."""
+    position = int(hashlib.sha256(name.encode()).hexdigest()[:12], 16) / 16**12
+    return "test" if position < test else "val" if position < test + val else "train"
+
+
+def check_shares(val: float, test: float) -> None:
+    """Raises ValueError where the shares are negative or leave nothing to train on."""
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise ValueError(f"val and test must be shares, at least 0 and together below 1, found {val} and {test}")
+
+
+def readable_clips(videos: Iterable[Mapping]) -> tuple[list[ClipRecord], list[dict]]:
+    """The records of the videos (keywords of `unlabelled_clip`) that can be opened, and rejected rows for the others."""
+    clips, rejected = [], []
+    for video in videos:
+        try:
+            clips.append(unlabelled_clip(**video))
+        except VideoError as error:
+            rejected.append({"clip_id": video["clip_id"], "reason": "unreadable", "detail": str(error)})
+    return clips, rejected
 
 
 def unlabelled_clip(path: Path, *, clip_id: str, split: str, identity: str, source: str, licence: str) -> ClipRecord:
