@@ -57,8 +57,8 @@ def cycle_schema() -> pa.Schema:
     return pa.schema([("system", pa.string()), ("clip_id", pa.string()), ("frame", pa.int32()), ("cycle_error", pa.float32())])
 
 
-def torch_models(round_dir: Path) -> Models:
-    """The pair of a round as callables on one thread. Called in every worker process."""
+def torch_models(detector_file: Path, tracker_file: Path) -> Models:
+    """A pair of checkpoints as callables on one thread. Called in every worker process."""
     import cv2
     import torch
 
@@ -68,8 +68,8 @@ def torch_models(round_dir: Path) -> Models:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    detector, header = load(round_dir / "detector.safetensors")
-    tracker, _ = load(round_dir / "tracker.safetensors")
+    detector, header = load(detector_file)
+    tracker, _ = load(tracker_file)
 
     def images(crop: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
@@ -143,15 +143,16 @@ def predict(
     *,
     max_frames: int,
     workers: int,
+    systems: Sequence[str] = tuple(SYSTEMS),
 ) -> None:
-    """Write `out`/detector.parquet, tracker.parquet (predictions) and cycle.parquet for all clips.
+    """Write `out`/<system>.parquet (predictions) and cycle.parquet for all clips.
 
     load_models: called once in every process; a function of a module, or a functools.partial of one. max_frames: limit for the clips
     without truth. workers: number of processes.
     """
     jobs = [
-        (system, clip, replace(parameters, mode=mode), max_frames if clip.truth is None else None)
-        for system, mode in SYSTEMS.items()
+        (system, clip, replace(parameters, mode=SYSTEMS[system]), max_frames if clip.truth is None else None)
+        for system in systems
         for clip in clips
     ]
     # The longest clips first: no process is left alone with one at the end.
@@ -163,7 +164,7 @@ def predict(
         finished = pool.map(_run_job, [jobs[index] for index in order])
         for index, result in zip(order, progress(finished, "predict", len(jobs)), strict=True):
             results[index] = result
-    for system in SYSTEMS:
+    for system in systems:
         rows = [(clip.clip_id, result) for (name, clip, _, _), result in zip(jobs, results, strict=True) if name == system]
         write_table(out / f"{system}.parquet", _prediction_columns(rows), predictions_schema(scheme.num_landmarks))
     cycles = [(system, clip.clip_id, r.cycle_error) for (system, clip, _, _), r in zip(jobs, results, strict=True) if clip.truth is None]

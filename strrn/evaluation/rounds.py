@@ -46,13 +46,18 @@ def frames_schema() -> pa.Schema:
 
 
 def score_round(
-    folder: Path, clips: Sequence[EvaluationClip], scheme: LandmarkScheme, parameters: EvaluateParameters, scores_path: Path
+    folder: Path,
+    clips: Sequence[EvaluationClip],
+    scheme: LandmarkScheme,
+    parameters: EvaluateParameters,
+    scores_path: Path,
+    systems: Sequence[str] = tuple(SYSTEMS),
 ) -> None:
     """Score `folder`/<system>.parquet and cycle.parquet against the clips' truth: writes `folder`/frames.parquet and `scores_path`."""
     columns: dict[str, list] = {name: [] for name in frames_schema().names}
     cycles = read_table(folder / "cycle.parquet", cycle_schema())
     scores: dict[str, dict] = {}
-    for system in SYSTEMS:
+    for system in systems:
         predictions = read_predictions(folder / f"{system}.parquet", scheme)
         scores[system] = {}
         for dataset in datasets_with_truth(clips):

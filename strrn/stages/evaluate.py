@@ -1,6 +1,7 @@
 """Stage `evaluate`: runs a round's models over the test clips, as detector and as tracker, and scores what they said."""
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from strrn.core.processes import num_workers
 from strrn.data.sources.ibug_300vw import clips_300vw
 from strrn.data.sources.videos import VideoParameters
 from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, rendered_clips
-from strrn.evaluation.predict import predict, torch_models
+from strrn.evaluation.predict import SYSTEMS, predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
@@ -28,25 +29,32 @@ def load_clips(parameters: EvaluateParameters, scheme: LandmarkScheme) -> list[E
     return with_truth + real_clips(RAW, parameters.real_clips)
 
 
+def evaluate(detector: Path, tracker: Path, predictions: Path, scores: Path, systems: Sequence[str]) -> None:
+    """Run a pair of checkpoints over the test clips and score what `systems` (of detector and tracker) said."""
+    parameters = load_section("evaluate", EvaluateParameters)
+    scheme = load_scheme(load_value("scheme", str))
+    clips = load_clips(parameters, scheme)
+    predict(
+        clips,
+        partial(torch_models, detector, tracker),
+        scheme,
+        load_section("runtime", RuntimeParameters),
+        predictions,
+        max_frames=parameters.max_frames_per_clip,
+        workers=num_workers(parameters.workers),
+        systems=systems,
+    )
+    score_round(predictions, clips, scheme, parameters, scores, systems)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--round", required=True)
     name = parser.parse_args().round
     if name not in round_names():
         raise ValueError(f"there is no round {name!r} in params.yaml; there are {round_names()}")
-    parameters = load_section("evaluate", EvaluateParameters)
-    scheme = load_scheme(load_value("scheme", str))
-    clips = load_clips(parameters, scheme)
-    predict(
-        clips,
-        partial(torch_models, MODELS / name),
-        scheme,
-        load_section("runtime", RuntimeParameters),
-        PREDICTIONS / name,
-        max_frames=parameters.max_frames_per_clip,
-        workers=num_workers(parameters.workers),
-    )
-    score_round(PREDICTIONS / name, clips, scheme, parameters, SCORES / f"{name}.json")
+    pair = (MODELS / name / f"{role}.safetensors" for role in ("detector", "tracker"))
+    evaluate(*pair, PREDICTIONS / name, SCORES / f"{name}.json", tuple(SYSTEMS))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from omegaconf.errors import OmegaConfBaseException
 PARAMS_FILE = Path("params.yaml")
 # Sections that no dataclass stands for, "" is the file itself: what they may hold.
 KEYS = {
-    "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil rounds download render labels "
+    "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil sbr rounds download render labels "
     "videos crop runtime export evaluate report",
     "pretrain": "encoder stream mdm hgn strrn",
     "distil": "data detector tracker",
+    "sbr": "data detector",
 }
 Section = TypeVar("Section")
 
