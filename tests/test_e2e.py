@@ -4,6 +4,7 @@ pytest -m e2e            only these
 pytest -m 'not e2e'      all others
 """
 
+import json
 import os
 import re
 import signal
@@ -142,6 +143,15 @@ def test_a_new_round_runs_only_itself_and_what_follows(project: Path) -> None:
     edit_params(project, lambda params: params.rounds.update({"r3": {**params.rounds.r2, "from": "r2"}}))
     executed = repro(project)
     assert sorted(executed) == sorted(round_stages("r3") + LAST_STAGES)
+
+
+def test_a_baseline_is_a_stage_beside_the_others(project: Path) -> None:
+    edit_params(project, lambda params: params.update({"baselines": ["sbr"]}))
+    assert repro(project) == ["baseline@sbr"]
+    assert "</svg>" in (project / "reports/baselines/sbr.svg").read_text()
+    scores = json.loads((project / "reports/baselines/sbr.json").read_text())
+    assert list(scores) == ["r0 detector", "sbr detector", "r3 tracker"]
+    assert all(scores[name]["rendered_test"]["nme_inter_ocular"] > 0 for name in scores)
 
 
 def test_an_experiment_changes_a_round_and_its_metrics_are_shown(project: Path) -> None:

@@ -105,10 +105,9 @@ def wrong_package_files(root: Path) -> list[str]:
 
 
 def stage_definitions(root: Path) -> dict[str, dict]:
-    """Stage -> its definition in dvc.yaml and baselines/dvc.yaml; of a `foreach` or `matrix`, the part that is repeated."""
-    files = [path for path in (root / "dvc.yaml", root / "baselines/dvc.yaml") if path.is_file()]
-    stages = [yaml.safe_load(path.read_text(encoding="utf-8"))["stages"] for path in files]
-    return {name: stage.get("do", stage) for part in stages for name, stage in part.items()}
+    """Stage -> its definition in dvc.yaml; of a `foreach` or `matrix`, the part that is repeated."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
 
 
 def paths(entries: list) -> list[str]:
