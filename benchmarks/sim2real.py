@@ -14,7 +14,7 @@ the development half, from which `--on photographs` learns.
 
 import argparse
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +45,7 @@ from strrn.stages.parameters import load_section
 from strrn.stages.paths import CROPS, RAW
 from strrn.stages.setting import load_setting
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
+from strrn.training.distil import concatenated
 from strrn.training.loop import LoopParameters, train
 from strrn.training.pretrain import Setting, start_run
 from strrn.training.stream import CropStream, StreamParameters
@@ -64,17 +65,21 @@ def train_detector(
     loop: LoopParameters,
     what: str,
 ) -> nn.Module:
-    """The network that the header describes, trained on `crops`, which `advance` may change between epochs; the best on held_out is kept."""
+    """The network that the header describes, trained on `crops`, which `advance` may change between epochs; the best on held_out is kept.
+
+    Half of a batch are views as of the pipeline, for the second look, the others as wide as a box makes them, for the first.
+    """
     start_run(setting.seed, loop.threads)
     model = checkpoint.build(header)
-    dataset = StillDataset(crops, setting.scheme, setting.seed, setting.augmentation, None, model.stride)
-    batches = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches)
+    loaders = {}
+    for number, (name, views) in enumerate({"points": {}, "box": BOX_VIEWS}.items()):
+        dataset = StillDataset(crops, setting.scheme, setting.seed + number, replace(setting.augmentation, **views), None, model.stride)
+        loaders[name] = Batches(dataset, loop.batch_size // 2, setting.seed + number, loop.workers, loop.num_batches)
 
-    def epoch_batches(epoch: int) -> Batches:
+    def epoch_batches(epoch: int) -> Iterator[dict[str, torch.Tensor]]:
         if epoch:
             advance()
-        batches.epoch = epoch
-        return batches
+        return concatenated(loaders, epoch)
 
     normalise = Normaliser(setting.scheme)
     views = validation_loader(held_out, setting.scheme, 0, setting.augmentation, None, model.stride)
@@ -217,9 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scored, other = (check, development) if options.half == "check" else (development, check)
     cv2.setNumThreads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    setting = load_setting()
-    views = replace(setting.augmentation, **BOX_VIEWS)
-    setting = replace(setting, seed=options.seed, scheme=load_scheme("ibug68"), augmentation=views)
+    setting = replace(load_setting(), seed=options.seed, scheme=load_scheme("ibug68"))
     loop = replace(load_section("pretrain.mdm", LoopParameters), max_epochs=options.epochs)
     render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
     header = setting.header("mdm", as_dict(load_section("mdm", MDMParameters)), "r0", {})
