@@ -35,11 +35,11 @@ class LabelledCrops:
 
 
 def load_still_crops(path: Path, num_landmarks: int) -> LabelledCrops:
-    """The still crops of one split. Raises ValueError where there are none."""
+    """The still crops of one split, free to be changed. Raises ValueError where there are none."""
     columns = read_table(path, still_crops_schema(num_landmarks))
     if len(columns["image"]) == 0:
         raise ValueError(f"{path} holds no crops: see data/crops/rejected.jsonl for why they were rejected")
-    return LabelledCrops(columns["image"], columns["points_crop"], columns["valid"].astype(bool))
+    return LabelledCrops(list(columns["image"]), columns["points_crop"].copy(), columns["valid"].astype(bool))
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ FAN_CENTRE = np.array([0.0, 7.03, 0.70])
 FAN_START = -20.0
 NUM_FANS = 65
 FAN_FRONT, FAN_BACK, FAN_STEP = 66.0, -50.0, 2.0
+FAN_END = 0.65, 0.6  # dm; z at which a fan ends beside the face, and how much further in front the middle one does
+FAN_BEYOND = 4  # candidates beyond the widest that belong to the face
 FAN_INNER = 0.35  # dm; nearer surfaces are inside the mouth
 CONTOUR_POINTS = 17
 # Brow: where its middle line runs in the rest pose, outer to inner end, for the person's right (negative x).
@@ -165,7 +167,7 @@ def _cast_fans(rest: np.ndarray, triangles: np.ndarray, ears: np.ndarray) -> tup
                 break
             point = FAN_CENTRE + distance * direction
             # The throat behind the chin is no contour of the face.
-            if point[2] < 0.5 + 0.6 * max(0.0, np.sin(angle)) ** 2:
+            if point[2] < FAN_END[0] + FAN_END[1] * max(0.0, np.sin(angle)) ** 2:
                 break
             vertices[fan, len(radii)], weights[fan, len(radii)] = triangles[triangle], (1 - u - v, u, v)
             radii.append(float((point - FAN_CENTRE) @ sideways))
@@ -182,7 +184,7 @@ def _end_of_face(radii: np.ndarray) -> int:
             widest = number
         elif radii[number] < radii[widest] - 0.05:
             break
-    return min(len(radii), widest + 4)
+    return min(len(radii), widest + FAN_BEYOND)
 
 
 @njit(cache=True)
