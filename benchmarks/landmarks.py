@@ -6,6 +6,7 @@ Compares the shapes of data/crops/stills_train.parquet with those of the develop
 all aligned by their inner points:
 
 - mean difference of every point in near-frontal faces, per cent of the inter-ocular distance;
+- turning: how far landmarks move sideways while the nose tip moves by 1, which tells their depth behind it;
 - principal modes: how much of the real shapes' variance the first modes of the rendered shapes hold, beside the real ones' own, and how
   widely rendered shapes spread along the real modes (1 = as widely as real ones).
 
@@ -29,9 +30,20 @@ from strrn.core.tables import read_table, still_crops_schema
 from strrn.stages import logs
 from strrn.stages.paths import CROPS
 
-INNER = slice(17, None)
+INNER, NOSE_TIP = slice(17, None), 30
 FRONTAL = 0.06  # the nose tip's distance from the middle of the eyes, share of the inter-ocular distance
 MODES = (5, 10, 20)
+TURNING = {
+    "ear": 0,
+    "jaw": 4,
+    "chin": 8,
+    "brow": 19,
+    "nasion": 27,
+    "eye corner": 36,
+    "mouth corner": 48,
+    "upper lip": 51,
+    "lower lip": 57,
+}
 SIZE, CELL, COLUMNS, ROWS = 315, 200, 8, 4
 
 
@@ -43,6 +55,24 @@ def aligned(shapes: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def frontal(shapes: np.ndarray) -> np.ndarray:
     return shapes[np.abs(shapes[:, 30, 0] - (shapes[:, 36, 0] + shapes[:, 45, 0]) / 2) < FRONTAL]
+
+
+def turning(shapes: np.ndarray, middle: float, mirror: Sequence[int]) -> np.ndarray:
+    """(L, 2): how shapes (N, L, 2) about the vertical x = middle change when the head turns, for a nose tip that moves by 1.
+
+    The first principal direction of what is left of a shape when its mirror image is taken off.
+    """
+    mirrored = shapes[:, list(mirror)] * [-1, 1] + [2 * middle, 0]
+    _, _, directions = np.linalg.svd(((shapes - mirrored) / 2).reshape(len(shapes), -1), full_matrices=False)
+    mode = directions[0].reshape(-1, 2)
+    return mode / mode[NOSE_TIP, 0]
+
+
+def turning_table(real: np.ndarray, rendered: np.ndarray) -> Table:
+    table = Table("", "photographs", "renders", title="sideways, for a nose tip that moves by 1 when the head turns")
+    for name, row in TURNING.items():
+        table.add_row(name, f"{real[row, 0]:+.2f}", f"{rendered[row, 0]:+.2f}")
+    return table
 
 
 def modes(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     console.print(f"{len(real)} real shapes, {len(rendered)} rendered; near frontal: {len(frontal(real))} and {len(frontal(rendered))}")
     console.print(difference_table(real, rendered, scheme))
+    middle = reference[[36, 45], 0].mean() / np.linalg.norm(reference[36] - reference[45])
+    console.print(turning_table(*(turning(shapes, middle, scheme.mirror) for shapes in (real, rendered))))
     console.print(modes_table(real, rendered))
     if options.sheet:
         sheet(options.sheet, faces, real, stills, rendered, reference, scheme)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.landmarks import aligned, held, modes
+from benchmarks.landmarks import aligned, held, modes, turning
 from benchmarks.photographs import halves, jittered_box_crop
 from benchmarks.render import VARIETY, milliseconds, sized, without
 from benchmarks.sim2real import aligned_differences, predict, score
@@ -138,3 +138,15 @@ def test_flip_averaging_removes_what_is_not_symmetric(setting, tmp_path):
     plain, both = (predict(Stuck(), setting, [face], flip)[0] for flip in (False, True))
     # Without flips the second look starts 4 px off and goes 4 px on. The box is jittered, so only the two are compared.
     assert np.median(plain[:, 0] - both[:, 0]) == pytest.approx(8 * 2, abs=2.5)
+
+
+def test_turning_finds_how_deep_a_landmark_lies():
+    """Four points of a head that turns and nods; the nose tip stands out by 1, the two sides lie 0.5 and the chin 0.2 behind the axis."""
+    rng = np.random.default_rng(0)
+    places = np.zeros((31, 3))
+    places[[0, 1]] = [[-1, 0, -0.5], [1, 0, -0.5]]
+    places[2], places[30] = [0, 1, -0.2], [0, 0, 1.0]
+    yaw, pitch = rng.normal(0, 0.3, 200), rng.normal(0, 0.1, 200)
+    shapes = np.stack([places[:, 0] + places[:, 2] * yaw[:, None], places[:, 1] + places[:, 2] * pitch[:, None]], -1) + [3.0, 0.0]
+    mode = turning(shapes, 3.0, [1, 0, *range(2, 31)])
+    assert mode[[0, 1, 2, 30], 0] == pytest.approx([-0.5, -0.5, -0.2, 1.0], abs=1e-6)
