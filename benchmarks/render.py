@@ -96,7 +96,7 @@ def sheet(path: Path, studio: Studio, parameters: RenderParameters) -> None:
             cv2.putText(label, line, (6, 60 + 22 * number), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
         stills = [render_identity(studio, without(parameters, changes), np.random.SeedSequence([1, seed]), 1)[0] for seed in range(COLUMNS)]
         rows.append(np.concatenate([label, *(decode_image(still.image) for still in stills)], 1))
-    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
