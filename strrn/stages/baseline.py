@@ -9,7 +9,7 @@ from strrn.evaluation.rounds import read_frames_table
 from strrn.stages import logs
 from strrn.stages.evaluate import evaluate
 from strrn.stages.parameters import load_section
-from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
+from strrn.stages.paths import BASELINE_PREDICTIONS, BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
 from strrn.stages.rounds import FIRST, round_names
 from strrn.stages.setting import load_setting, unlabelled_tracks
 from strrn.training.loop import LoopParameters
@@ -34,14 +34,14 @@ def train(name: str) -> None:
 def score(name: str) -> None:
     """The detector frame by frame; the cycle error of real clips is judged by r0's tracker, since SBR has none."""
     detector, judge = BASELINES / name / "detector.safetensors", MODELS / FIRST / "tracker.safetensors"
-    evaluate(detector, judge, PREDICTIONS / name, BASELINE_SCORES / f"{name}.json", [SYSTEM])
+    evaluate(detector, judge, BASELINE_PREDICTIONS / name, BASELINE_SCORES / f"{name}.json", [SYSTEM])
 
 
 def draw(name: str) -> None:
     """STRRN, Figure 4: error over time in a clip in which something crosses the face; and the scores of what is drawn."""
     last = round_names()[-1]
     shown = [(FIRST, "detector"), (name, SYSTEM), (last, "tracker")]
-    frames = {source: read_frames_table(PREDICTIONS / source) for source, _ in shown}
+    frames = {source: read_frames_table((BASELINE_PREDICTIONS if source == name else PREDICTIONS) / source) for source, _ in shown}
     rows = curves.error_rows(frames, load_section("report", ReportParameters).error_clip, shown)
     write_text(BASELINE_SCORES / f"{name}.svg", curves.error_chart(rows))
     own = BASELINE_SCORES / f"{name}.json"
