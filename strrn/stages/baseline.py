@@ -1,6 +1,7 @@
 """Stage `baseline`: another method on the same data; trained, scored by the same code, and drawn beside STRRN."""
 
 import argparse
+from pathlib import Path
 
 from strrn.core.files import read_json, write_json, write_text
 from strrn.evaluation import curves
@@ -9,13 +10,14 @@ from strrn.evaluation.rounds import read_frames_table
 from strrn.stages import logs
 from strrn.stages.evaluate import evaluate
 from strrn.stages.parameters import load_section
-from strrn.stages.paths import BASELINE_PREDICTIONS, BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
+from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
 from strrn.stages.rounds import FIRST, round_names
 from strrn.stages.setting import load_setting, unlabelled_tracks
 from strrn.training.loop import LoopParameters
 from strrn.training.sbr import SBRParameters, train_sbr
 
 SYSTEM = "detector"
+BASELINE_PREDICTIONS = Path("data/baselines")  # not below data/predictions, which the report reads whole
 
 
 def train(name: str) -> None:

@@ -11,4 +11,4 @@ MODELS = Path("models/rounds")
 EXPORTED = Path("models/export")
 REPORTS = Path("reports")
 SCORES = REPORTS / "rounds"
-BASELINES, BASELINE_PREDICTIONS, BASELINE_SCORES = Path("models/baselines"), Path("data/baselines"), REPORTS / "baselines"
+BASELINES, BASELINE_SCORES = Path("models/baselines"), REPORTS / "baselines"
