@@ -63,7 +63,7 @@ MIRRORED = {
 }
 # The contour's fans: centre in the rest pose, angles around the face (0 = the person's right, 90 = down) and away from the front.
 FAN_CENTRE = np.array([0.0, 7.03, 0.70])
-FAN_START = -20.0
+FAN_START = -22.0
 NUM_FANS = 65
 FAN_FRONT, FAN_BACK, FAN_STEP = 66.0, -50.0, 2.0
 FAN_END = 0.65, 0.6  # dm; z at which a fan ends beside the face, and how much further in front the middle one does
