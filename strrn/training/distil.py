@@ -1,16 +1,13 @@
 """One round of distillation (STRRN, Training Procedure): Train(Detector, D_det + S) and Train(STRRN, D_tck)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
-from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset, Track, load_still_crops
+from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset, Track, concatenated, load_still_crops
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_step
 from strrn.training.loop import LoopParameters, train
@@ -74,19 +71,6 @@ def kept_pairs(detections: Path, tracks: list[Track], num_landmarks: int) -> tup
 def round_seed(seed: int, round_name: str) -> int:
     """A seed of the round's own: with that of the run every round would draw the views again that r0 learned from first."""
     return int(np.random.SeedSequence([seed, *round_name.encode()]).generate_state(1)[0])
-
-
-def concatenated(loaders: dict[str, Batches], epoch: int) -> Iterator[dict[str, Tensor]]:
-    """Batches of several loaders side by side: those with equal keys are concatenated, a loader called `pair` keeps its own keys."""
-    for loader in loaders.values():
-        loader.epoch = epoch
-    for parts in zip(*loaders.values(), strict=True):
-        merged: dict[str, Tensor] = {}
-        for name, part in zip(loaders, parts, strict=True):
-            for key, value in part.items():
-                key = f"pair_{key}" if name == "pair" else key
-                merged[key] = torch.cat([merged[key], value]) if key in merged else value
-        yield merged
 
 
 def distil(

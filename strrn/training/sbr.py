@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from strrn.data.datasets import Batches, PairDataset, StillDataset, Track, load_still_crops, to_float
+from strrn.data.datasets import Batches, PairDataset, StillDataset, Track, concatenated, load_still_crops, pairs_of, to_float
 from strrn.methods.registration import grey, registration_loss, warp
 from strrn.models import checkpoint
 from strrn.models.patches import reduce
 from strrn.training.detector import Normaliser, detector_step
-from strrn.training.distil import concatenated, round_seed
+from strrn.training.distil import round_seed
 from strrn.training.loop import LoopParameters, train
 from strrn.training.pretrain import Setting, start_run, validation
 
@@ -53,10 +53,10 @@ def consecutive_pairs(tracks: Sequence[Track]) -> np.ndarray:
 def sbr_step(
     labelled: Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]], parameters: SBRParameters, reference_distance: float
 ) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
-    """`labelled` plus the registration loss of the pairs, whose tensors' names start with `pair_` (see PairDataset)."""
+    """`labelled` plus the registration loss of the pairs (see `pairs_of`)."""
 
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        pairs = {name.removeprefix("pair_"): value for name, value in batch.items() if name.startswith("pair_")}
+        pairs = pairs_of(batch)
         before, after = to_float(pairs["images_before"]), to_float(pairs["images"])
         detected = model.detect(reduce(torch.cat([before, after]), model.stride)).points
         detected_before, detected = detected.chunk(2)

@@ -38,30 +38,25 @@ class StreamParameters:
             raise ValueError(f"fresh must not be negative and workers at least 1, found {self.fresh} and {self.workers}")
 
 
-class CropStream:
-    """Crops without end; the k-th is a function of seed and k alone. A context manager: its processes end with it."""
+@dataclass(frozen=True)
+class CropRecipe:
+    """What the crops of a stream are made of; seed is the run's."""
 
-    def __init__(
-        self,
-        mesh_file: Path,
-        render: RenderParameters,
-        crop: CropParameters,
-        scheme: LandmarkScheme,
-        reference_shape: np.ndarray,
-        seed: int,
-        parameters: StreamParameters,
-    ) -> None:
+    mesh_file: Path
+    render: RenderParameters
+    crop: CropParameters
+    scheme: LandmarkScheme
+    reference_shape: np.ndarray
+    seed: int
+
+
+class CropStream:
+    """Crops without end; the k-th is a function of the recipe and k alone. A context manager: its processes end with it."""
+
+    def __init__(self, recipe: CropRecipe, parameters: StreamParameters) -> None:
         self.parameters = parameters
         self.pool = ProcessPoolExecutor(parameters.workers, get_context("forkserver"), initializer=start_worker)
-        self.job = partial(
-            _crops_of_identity,
-            mesh_file=mesh_file,
-            render=render,
-            crop=crop,
-            scheme=scheme,
-            reference_shape=reference_shape,
-            seed=seed,
-        )
+        self.job = partial(_crops_of_identity, recipe=recipe)
         self.stream = self._stream()
         self.position = 0
 
@@ -104,15 +99,11 @@ def _studio(mesh_file: Path) -> Studio:
     return open_studio(mesh_file)
 
 
-def _crops_of_identity(
-    identity: int,
-    mesh_file: Path,
-    render: RenderParameters,
-    crop: CropParameters,
-    scheme: LandmarkScheme,
-    reference_shape: np.ndarray,
-    seed: int,
-) -> list[tuple[bytes, np.ndarray]]:
-    stills = render_identity(_studio(mesh_file), render, np.random.SeedSequence([seed, STREAM_SEED, identity]), render.stills.per_identity)
-    labels = [scheme.from_68(still.points_frame, np.ones(len(still.points_frame), bool)) for still in stills]
-    return [crop_still(decode_image(still.image), *label, reference_shape, crop) for still, label in zip(stills, labels, strict=True)]
+def _crops_of_identity(identity: int, recipe: CropRecipe) -> list[tuple[bytes, np.ndarray]]:
+    random = np.random.SeedSequence([recipe.seed, STREAM_SEED, identity])
+    stills = render_identity(_studio(recipe.mesh_file), recipe.render, random, recipe.render.stills.per_identity)
+    labels = [recipe.scheme.from_68(still.points_frame, np.ones(len(still.points_frame), bool)) for still in stills]
+    return [
+        crop_still(decode_image(still.image), *label, recipe.reference_shape, recipe.crop)
+        for still, label in zip(stills, labels, strict=True)
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from strrn.data.datasets import to_float
+from strrn.data.datasets import pairs_of, to_float
 from strrn.data.motion import MotionParameters
 from strrn.methods.losses import cycle_errors, masked_mean, point_errors
 from strrn.training.detector import Normaliser
@@ -83,14 +83,12 @@ def supervised_step(videos: SyntheticVideos) -> Callable[[nn.Module, dict[str, T
 def ensemble_step(
     videos: SyntheticVideos, lambda_det: float, unlabelled_weight: float, through_forward: bool
 ) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
-    """Supervised loss on labelled and pseudo-labelled crops plus `unlabelled_weight` times eq. 6, L_tck + lambda L_det, on pairs.
-
-    Keys of the pairs' tensors start with `pair_`.
-    """
+    """Supervised loss on labelled and pseudo-labelled crops plus `unlabelled_weight` times eq. 6, L_tck + lambda L_det, on pairs
+    (see `pairs_of`)."""
 
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         terms = {"points": videos.loss(model, batch)}
-        pairs = {name.removeprefix("pair_"): value for name, value in batch.items() if name.startswith("pair_")}
+        pairs = pairs_of(batch)
         if pairs and unlabelled_weight > 0:
             l_tck, l_det = cycle_losses(model, pairs, videos.reference_distance, through_forward)
             terms["l_tck"] = unlabelled_weight * l_tck

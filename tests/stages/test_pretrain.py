@@ -5,14 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from strrn.stages.pretrain import rendered_rows
-from strrn.training.stream import StreamParameters
 
 
 def test_only_rendered_stills_are_replaced(tmp_path):
     stills = tmp_path / "stills.parquet"
     pq.write_table(pa.table({"source": ["rendered", "rendered", "300w"]}), stills)
-    assert rendered_rows(stills, StreamParameters(fresh=5, workers=1)) == 2
+    assert rendered_rows(stills) == 2
     pq.write_table(pa.table({"source": ["own", "300w"]}), stills)
-    assert rendered_rows(stills, StreamParameters(fresh=0, workers=1)) == 0
     with pytest.raises(ValueError, match=r"fresh replaces rendered stills, and labels\.rendered is false: set fresh to 0"):
-        rendered_rows(stills, StreamParameters(fresh=5, workers=1))
+        rendered_rows(stills)

@@ -13,7 +13,7 @@ from strrn.render.parameters import RenderParameters
 from strrn.render.scene import open_studio
 from strrn.render.stills import render_identity
 from strrn.stages.parameters import load_section
-from strrn.training.stream import CropStream, StreamParameters
+from strrn.training.stream import CropRecipe, CropStream, StreamParameters
 from tests.render.conftest import TINY
 from tests.render.toy import write_anny
 
@@ -38,7 +38,7 @@ def open_stream(mesh_file):
     def build(workers: int, scheme: LandmarkScheme = IBUG68) -> CropStream:
         valid = np.ones((len(shapes), 68), bool)
         reference = mean_shape(scheme.from_68(np.stack(shapes), valid)[0], 64, 0.62)
-        streams.append(CropStream(mesh_file, render, crop, scheme, reference, 1, StreamParameters(fresh=2, workers=workers)))
+        streams.append(CropStream(CropRecipe(mesh_file, render, crop, scheme, reference, 1), StreamParameters(fresh=2, workers=workers)))
         return streams[-1]
 
     yield build
