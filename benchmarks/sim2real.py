@@ -33,11 +33,10 @@ from strrn.core.images import draw_points
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.progress import progress
 from strrn.data.crops import CropParameters, crop_still
-from strrn.data.datasets import Batches, LabelledCrops, StillDataset, concatenated, load_still_crops, to_float
+from strrn.data.datasets import Batches, LabelledCrops, StillDataset, concatenated, load_still_crops, network_input
 from strrn.data.sources.pts import LabelledImage
 from strrn.models import checkpoint
 from strrn.models.parameters import MDMParameters, as_dict
-from strrn.models.patches import reduce
 from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
 from strrn.stages import logs
@@ -140,12 +139,12 @@ def predict(model: nn.Module, setting: Setting, faces: Sequence[LabelledImage], 
 
 
 def _look(model: nn.Module, scheme: LandmarkScheme, transform: CropTransform, image: np.ndarray, flip: bool) -> np.ndarray:
-    crop = to_float(torch.from_numpy(transform.crop(image))[None])
-    views = torch.cat([crop, crop.flip(-1)]) if flip else crop
+    crop = transform.crop(image)
+    views = [crop, crop[:, ::-1]] if flip else [crop]
     with torch.no_grad():
-        points = model.detect(reduce(views, model.stride)).points.numpy()
+        points = model.detect(network_input(views, model.stride)).points.numpy()
     if flip:
-        mirrored = points[1][list(scheme.mirror)] * [-1, 1] + [crop.shape[-1] - 1, 0]
+        mirrored = points[1][list(scheme.mirror)] * [-1, 1] + [crop.shape[1] - 1, 0]
         return (points[0] + mirrored) / 2
     return points[0]
 

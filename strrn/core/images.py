@@ -26,6 +26,14 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     return content.tobytes()
 
 
+def reduce_image(image: np.ndarray, stride: int) -> np.ndarray:
+    """Means of blocks of stride x stride pixels of a crop: (S, S, 3) uint8 -> (S // stride, S // stride, 3); a rest is cut off."""
+    if stride == 1:
+        return image
+    side = image.shape[0] // stride
+    return cv2.resize(image[: side * stride, : side * stride], (side, side), interpolation=cv2.INTER_AREA)
+
+
 def draw_points(
     image: np.ndarray, points: np.ndarray, edges: Sequence[tuple[int, int]], line: Colour, colours: Colour | Sequence[Colour]
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme
 
 
@@ -80,14 +81,6 @@ def augment(
     side = size // stride
     image = cv2.warpAffine(reduce_image(image, before), np.column_stack([linear, shift]), (side, side), flags=cv2.INTER_LINEAR)
     return photometric(image, parameters, random, stride), points, valid.copy()
-
-
-def reduce_image(image: np.ndarray, stride: int) -> np.ndarray:
-    """Means of blocks of stride x stride pixels, (S // stride, S // stride, 3), as `strrn.models.patches.block_means`; a rest is cut off."""
-    if stride == 1:
-        return image
-    side = image.shape[0] // stride
-    return cv2.resize(image[: side * stride, : side * stride], (side, side), interpolation=cv2.INTER_AREA)
 
 
 def photometric(image: np.ndarray, parameters: AugmentationParameters, random: np.random.Generator, stride: int = 1) -> np.ndarray:

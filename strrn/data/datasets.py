@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from strrn.core.geometry import CropTransform
-from strrn.core.images import decode_image
+from strrn.core.images import decode_image, reduce_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import crops_schema, read_table, still_crops_schema
-from strrn.data.augmentation import AugmentationParameters, augment, reduce_image
+from strrn.data.augmentation import AugmentationParameters, augment
 from strrn.data.motion import SyntheticMotion
 
 BATCHES_AHEAD = 2
@@ -186,6 +186,11 @@ def concatenated(loaders: dict[str, Batches], epoch: int) -> Iterator[dict[str, 
 def pairs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the loader called `pair` put into a batch of `concatenated`, under its own keys; empty where there is none."""
     return {name.removeprefix(PAIR): value for name, value in batch.items() if name.startswith(PAIR)}
+
+
+def network_input(crops: Sequence[np.ndarray], stride: int) -> Tensor:
+    """Crops (S, S, 3) uint8 as a network with this `stride` reads them: (B, 3, S // stride, S // stride) in [0, 1]."""
+    return to_float(torch.from_numpy(np.stack([reduce_image(crop, stride) for crop in crops])))
 
 
 def to_float(images: Tensor) -> Tensor:

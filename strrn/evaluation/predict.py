@@ -64,6 +64,7 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
 
     from strrn.core.face_detection import FaceDetector
     from strrn.core.landmarks import scheme_from_dict
+    from strrn.data.datasets import network_input
     from strrn.models.checkpoint import load
 
     torch.set_num_threads(1)
@@ -71,17 +72,15 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
     detector, header = load(detector_file)
     tracker, _ = load(tracker_file)
 
-    def images(crop: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
-
     def detect(crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            points, confidence = detector(images(crop))
+            points, confidence = detector(network_input([crop], detector.stride))
         return points[0].numpy(), confidence[0].numpy()
 
     def track(crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return tracker(images(crop), torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))[None])[0].numpy()
+            start = torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))[None]
+            return tracker(network_input([crop], tracker.stride), start)[0].numpy()
 
     return Models(
         detect=detect,

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from strrn.models.detection import Detection
-from strrn.models.patches import Confidence, reduce
+from strrn.models.patches import Confidence
 
 
 class HeatmapCodec(nn.Module):
@@ -116,7 +116,7 @@ class HGN(nn.Module):
         self.input_size = input_size
         # Halved by averaging first: a plain bilinear reduction by more than two skips pixels, and `antialias` does not export everywhere.
         self.stride = 2 if crop_size >= 2 * input_size else 1
-        # What does not fill a block is cut off by `reduce`: the heatmaps cover the rest.
+        # What does not fill a block is cut off: the heatmaps cover the rest.
         self.codec = HeatmapCodec(crop_size // self.stride * self.stride, input_size // 2, sigma)
         self.stem = nn.Sequential(
             nn.Conv2d(3, channels, 5, stride=2, padding=2, bias=False),
@@ -147,7 +147,7 @@ class HGN(nn.Module):
                 x = x + feature + self.remaps[index](heatmap)
         return Detection(steps=steps, log_scale=self.confidence(peak.detach()), heatmaps=heatmaps)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
-        detection = self.detect(reduce(images, self.stride))
+    def forward(self, reduced: Tensor) -> tuple[Tensor, Tensor]:
+        """Reduced images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
+        detection = self.detect(reduced)
         return detection.points, Confidence.probability(detection.log_scale)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme
 from strrn.models.detection import Detection
-from strrn.models.patches import DISPLACEMENT_UNIT, Confidence, PatchFeatures, reduce
+from strrn.models.patches import DISPLACEMENT_UNIT, Confidence, PatchFeatures
 
 
 class MDM(nn.Module):
@@ -56,7 +56,7 @@ class MDM(nn.Module):
             steps.append(points)
         return Detection(steps=steps, log_scale=self.confidence(state.detach()), heatmaps=[])
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
-        detection = self.detect(reduce(images, self.stride))
+    def forward(self, reduced: Tensor) -> tuple[Tensor, Tensor]:
+        """Reduced images (B, 3, H, W) in [0, 1] -> points_crop (B, L, 2), confidence (B, L)."""
+        detection = self.detect(reduced)
         return detection.points, Confidence.probability(detection.log_scale)

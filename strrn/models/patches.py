@@ -34,7 +34,7 @@ def reduce(images: Tensor, stride: int) -> Tensor:
 
 
 class PatchSampler(nn.Module):
-    """Cuts a square patch around every point: images (B, 3, H, W), points (B, L, 2) -> (B, L, n * n / block^2, 3 * block^2).
+    """Cuts an upright square patch around every point: images (B, 3, H, W), points (B, L, 2) -> (B, L, n * n / block^2, 3 * block^2).
 
     Pixels in [0, 1] come as [-0.5, 0.5]: networks train much faster on values about 0.
     A patch of n x n samples comes as its blocks of block x block samples, row by row, which is what PatchEncoder reads.
@@ -50,23 +50,43 @@ class PatchSampler(nn.Module):
         if num_samples % block:
             raise ValueError(f"the number of samples {num_samples} is not a multiple of the block's {block}")
         self.num_landmarks, self.block, self.stride = num_landmarks, block, patch_size // num_samples
-        self.num_blocks = (num_samples // block) ** 2
+        self.blocks = num_samples // block  # along a side
         offsets = torch.arange(num_samples, dtype=torch.float32) - (num_samples - 1) / 2
         rows, columns = torch.meshgrid(offsets, offsets, indexing="ij")
         offsets = torch.stack([columns, rows], -1).unflatten(0, (-1, block)).unflatten(2, (-1, block)).transpose(1, 2)
-        self.register_buffer("offsets", offsets.reshape(-1, 2) * self.stride, persistent=False)  # (n * n, 2), block by block
+        self.register_buffer("offsets", offsets.reshape(-1, 2), persistent=False)  # (n * n, 2), block by block
 
-    def forward(self, reduced: Tensor, points: Tensor, linear: Tensor | None = None) -> Tensor:
-        """linear (B, 2, 2): turns and enlarges the patches of each image; None: upright, one sample a block mean."""
-        height, width = reduced.shape[-2:]
-        offsets = self.offsets if linear is None else torch.matmul(self.offsets, linear.transpose(1, 2))[:, None]
-        # Crop pixel x lies at (x + 0.5) / stride - 0.5 of the reduced image; grid_sample wants (2 * u + 1) / size - 1 of that.
-        size = torch.tensor([width, height], dtype=reduced.dtype, device=reduced.device) * self.stride
-        grid = ((2 * points + 1) / size - 1)[:, :, None] + offsets * (2 / size)  # (B, L, n * n, 2)
-        grid = grid.reshape(-1, self.num_landmarks * self.num_blocks, self.block**2, 2)
+    def forward(self, reduced: Tensor, points: Tensor) -> Tensor:
+        # Crop pixel x lies at (x + 0.5) / stride - 0.5 of the reduced image.
+        places = (points + 0.5) / self.stride - 0.5
+        # torch samples a grid faster than it gathers, onnxruntime the other way round, each by a factor of four.
+        patches = self._gathered(reduced, places) if torch.compiler.is_exporting() else self._sampled(reduced, places)
+        return patches - MIDDLE
+
+    def _sampled(self, reduced: Tensor, places: Tensor) -> Tensor:
+        size = torch.tensor(reduced.shape[:1:-1], dtype=reduced.dtype, device=reduced.device)  # width, height
+        grid = (2 * (places[:, :, None] + self.offsets) + 1) / size - 1  # (B, L, n * n, 2)
+        grid = grid.reshape(-1, self.num_landmarks * self.blocks**2, self.block**2, 2)
         samples = functional.grid_sample(reduced, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        patches = samples.permute(0, 2, 3, 1).reshape(-1, self.num_landmarks, self.num_blocks, 3 * self.block**2)
-        return patches.sub_(MIDDLE)
+        return samples.permute(0, 2, 3, 1).reshape(-1, self.num_landmarks, self.blocks**2, 3 * self.block**2)
+
+    def _gathered(self, reduced: Tensor, places: Tensor) -> Tensor:
+        """The same: all samples of a patch lie equally far between their pixels, so four windows of pixels are mixed by four weights."""
+        batch, _, height, width = reduced.shape
+        first = places + self.offsets[0]  # of the upper left sample
+        corner = first.floor()
+        along_x, along_y = (first - corner)[..., None, None, None].unbind(2)
+        steps = torch.arange(self.blocks * self.block + 1, dtype=reduced.dtype)
+        column = (corner[:, :, None, 0:1] + steps[:, None]).clamp(0, width - 1).squeeze(-1)
+        row = (corner[:, :, None, 1:2] + steps[:, None]).clamp(0, height - 1).squeeze(-1)
+        index = (row[..., :, None] * width + column[..., None, :]).long() + (torch.arange(batch) * (height * width))[:, None, None, None]
+        pixels = reduced.permute(0, 2, 3, 1).reshape(-1, 3)
+        window = pixels.index_select(0, index.reshape(-1)).reshape(*index.shape, 3)  # (B, L, n + 1, n + 1, 3)
+        left, upper = window[:, :, :, :-1], slice(None, -1)
+        window = left + (window[:, :, :, 1:] - left) * along_x
+        window = window[:, :, upper] + (window[:, :, 1:] - window[:, :, upper]) * along_y
+        window = window.unflatten(2, (self.blocks, self.block)).unflatten(4, (self.blocks, self.block)).transpose(3, 4)
+        return window.reshape(-1, self.num_landmarks, self.blocks**2, 3 * self.block**2)
 
 
 class PatchEncoder(nn.Module):
@@ -84,7 +104,7 @@ class PatchEncoder(nn.Module):
         super().__init__()
         first, second = channels
         self.first = nn.Linear(3 * sampler.block**2, first)
-        self.second = nn.Linear(sampler.num_blocks * first, second)
+        self.second = nn.Linear(sampler.blocks**2 * first, second)
         self.norm = nn.LayerNorm(second)
         self.weight = nn.Parameter(torch.randn(sampler.num_landmarks, second, feature_size) / second**0.5)
         self.bias = nn.Parameter(torch.zeros(sampler.num_landmarks, 1, feature_size))
@@ -128,9 +148,9 @@ class PatchFeatures(nn.Module):
         means = block_means(reduced, self.coarser)
         return [means[coarser] for coarser in self.coarser]
 
-    def forward(self, pixels: list[Tensor], look: int, points: Tensor, linear: Tensor | None = None) -> Tensor:
-        """Features (B, size) of the patches of size number `look`; points and linear: see PatchSampler."""
-        return self.encoder(self.samplers[look](pixels[look], points, linear)).flatten(1)
+    def forward(self, pixels: list[Tensor], look: int, points: Tensor) -> Tensor:
+        """Features (B, size) of the patches of size number `look` around points (B, L, 2)."""
+        return self.encoder(self.samplers[look](pixels[look], points)).flatten(1)
 
 
 class Confidence(nn.Module):

@@ -77,28 +77,25 @@ class GeometryRelation(nn.Module):
         """points (B, L, 2) in crop pixels, which `log` reads; canonical (B, L, 2) of the same shapes, which `signed_log` reads."""
         shape = points if self.encoding is GeometryEncoding.log else canonical
         pose = self.encode(shape - shape[:, self.root : self.root + 1])
-        relative = shape[:, self.first] - shape[:, self.second]
-        phi_m = torch.cat([self.encode(relative), pose[:, self.first]], -1)
-        phi_n = torch.cat([self.encode(-relative), pose[:, self.second]], -1)
+        relative = shape.index_select(1, self.first) - shape.index_select(1, self.second)
+        phi_m = torch.cat([self.encode(relative), pose.index_select(1, self.first)], -1)
+        phi_n = torch.cat([self.encode(-relative), pose.index_select(1, self.second)], -1)
         pairs = functional.relu(self.embed(torch.cat([phi_m, phi_n], -1)))  # (B, P, feature_size)
         return torch.matmul(self.average, pairs)
 
 
 class SpatialModule(nn.Module):
-    """f_SR (eq. 3): geometry of all components and appearance of all patches, concatenated to (B, size).
-
-    Paper: patches are upright. Here: they turn and grow with the shape, as the geometry does, so that a tilted face looks no different.
-    """
+    """f_SR (eq. 3): geometry of all components and appearance of all patches, concatenated to (B, size)."""
 
     def __init__(self, patches: PatchFeatures, relation: GeometryRelation) -> None:
         super().__init__()
         self.patches, self.relation = patches, relation
         self.size = patches.size + relation.size
 
-    def forward(self, pixels: list[Tensor], look: int, points: Tensor, canonical: Tensor, linear: Tensor) -> Tensor:
-        """pixels, look: see PatchFeatures; canonical and linear of the points (B, L, 2): see CanonicalFrame."""
+    def forward(self, pixels: list[Tensor], look: int, points: Tensor, canonical: Tensor) -> Tensor:
+        """pixels, look: see PatchFeatures; canonical of the points (B, L, 2): see CanonicalFrame."""
         geometry = self.relation(points, canonical).flatten(1)
-        return torch.cat([geometry, self.patches(pixels, look, points, linear)], 1)
+        return torch.cat([geometry, self.patches(pixels, look, points)], 1)
 
 
 def reference_tensor(reference_shape: np.ndarray | list) -> Tensor:

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme
-from strrn.models.patches import DISPLACEMENT_UNIT, PatchFeatures, reduce
+from strrn.models.patches import DISPLACEMENT_UNIT, PatchFeatures
 from strrn.models.spatial import CanonicalFrame, GeometryEncoding, GeometryRelation, SpatialModule
 
 
 class Displacement(nn.Module):
-    """The temporal network NN of one pass: spatial feature (B, F) and deviation of the shape (B, 2 L) -> displacement (B, 2 L)."""
+    """The temporal network NN of one pass: spatial feature (B, F) and deviation of the shape (B, L, 2), both upright, and the rotation and
+    scale (B, 2, 2) of the face -> displacement (B, L, 2)."""
 
     def __init__(self, feature_size: int, coordinates: int, hidden_size: int, shape_prior: bool) -> None:
         super().__init__()
@@ -23,10 +24,13 @@ class Displacement(nn.Module):
         if self.prior is not None:
             nn.init.zeros_(self.prior.weight)
 
-    def forward(self, feature: Tensor, deviation: Tensor) -> Tensor:
+    def forward(self, feature: Tensor, deviation: Tensor, linear: Tensor) -> Tensor:
         if self.prior is None:
-            return self.temporal(feature)
-        return self.temporal(torch.cat([feature, deviation], 1)) + self.prior(deviation)
+            return self.temporal(feature).reshape(deviation.shape)
+        flat = deviation.flatten(1)
+        seen = self.temporal(torch.cat([feature, flat], 1)).reshape(deviation.shape)
+        # The patches are upright in the image, and so is what is seen in them; the shape is pulled back along its own axes.
+        return seen + torch.matmul(self.prior(flat).reshape(deviation.shape), linear.transpose(1, 2))
 
 
 class STRRN(nn.Module):
@@ -86,9 +90,8 @@ class STRRN(nn.Module):
         for look, displacement in enumerate(self.displacements):
             at = points if through else points.detach()
             canonical, linear = self.frame(at)
-            deviation = (canonical - self.frame.reference).flatten(1) / self.unit
-            moved = displacement(self.spatial(pixels, look, at, canonical, linear), deviation)
-            points = points + torch.matmul(self.unit * moved.reshape(points.shape), linear.transpose(1, 2))
+            deviation = (canonical - self.frame.reference) / self.unit
+            points = points + self.unit * displacement(self.spatial(pixels, look, at, canonical), deviation, linear)
             ends.append(points)
         return ends
 
@@ -96,6 +99,6 @@ class STRRN(nn.Module):
         """From one frame to its neighbour, on reduced images: start_points (B, L, 2) -> points_crop (B, L, 2)."""
         return self.passes(reduced, start_points, through)[-1]
 
-    def forward(self, images: Tensor, start_points: Tensor) -> Tensor:
-        """images (B, 3, H, W) in [0, 1], start_points_crop (B, L, 2) -> points_crop (B, L, 2)."""
-        return self.step(reduce(images, self.stride), start_points)
+    def forward(self, reduced: Tensor, start_points: Tensor) -> Tensor:
+        """Reduced images (B, 3, H, W) in [0, 1], start_points_crop (B, L, 2) -> points_crop (B, L, 2)."""
+        return self.step(reduced, start_points)

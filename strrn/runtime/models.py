@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme, scheme_from_dict, scheme_to_dict
 from strrn.runtime.loop import FaceTracker, FindFaces
 from strrn.runtime.parameters import RuntimeParameters, parameters_from_dict
@@ -14,7 +15,7 @@ from strrn.runtime.parameters import RuntimeParameters, parameters_from_dict
 if TYPE_CHECKING:
     import onnxruntime
 
-METADATA_KEYS = ("kind", "scheme", "reference_shape", "face_template", "size", "runtime", "round", "versions", "licence")
+METADATA_KEYS = ("kind", "scheme", "reference_shape", "face_template", "size", "stride", "runtime", "round", "versions", "licence")
 TRACKER_FILE, DETECTOR_FILE = "tracker.onnx", "detector.onnx"
 CURE = "run `dvc repro` to train and export the models, or name a folder that holds them with --models"
 
@@ -23,7 +24,8 @@ CURE = "run `dvc repro` to train and export the models, or name a folder that ho
 class ModelInfo:
     """What an exported file says of itself.
 
-    kind: tracker or detector. reference_shape (L, 2), face_template (5, 2): in pixels of a crop of `size`. round: of the training.
+    kind: tracker or detector. reference_shape (L, 2), face_template (5, 2): in pixels of a crop of `size`. stride: the network reads the
+    crop averaged over blocks of stride x stride pixels. round: of the training.
     versions: package -> version at export. licence: licences of the training data, which bind the weights.
     """
 
@@ -33,6 +35,7 @@ class ModelInfo:
     reference_shape: np.ndarray
     face_template: np.ndarray
     size: int
+    stride: int
     runtime: RuntimeParameters
     round: str
     versions: dict[str, str]
@@ -84,6 +87,7 @@ def _read_info(path: Path, raw: dict[str, str]) -> ModelInfo:
         reference_shape=reference,
         face_template=template,
         size=int(content["size"]),
+        stride=int(content["stride"]),
         runtime=parameters_from_dict(content["runtime"], origin=str(path)),
         round=str(content["round"]),
         versions=dict(content["versions"]),
@@ -103,15 +107,15 @@ class ModelPair:
         if missing:
             raise FileNotFoundError(f"no {' and no '.join(missing)} in {folder.absolute()}: {CURE}")
         self._tracker, self.info = open_model(folder / TRACKER_FILE, num_threads)
-        self._detector, detector_info = open_model(folder / DETECTOR_FILE, num_threads)
-        for info, kind in ((self.info, "tracker"), (detector_info, "detector")):
+        self._detector, self._detector_info = open_model(folder / DETECTOR_FILE, num_threads)
+        for info, kind in ((self.info, "tracker"), (self._detector_info, "detector")):
             if info.kind != kind:
                 raise ValueError(f"{info.path} is a {info.kind}, expected a {kind}: {CURE}")
         for what, ours, theirs in (
-            ("landmark schemes", scheme_to_dict(self.info.scheme), scheme_to_dict(detector_info.scheme)),
-            ("reference shapes", self.info.reference_shape.tolist(), detector_info.reference_shape.tolist()),
-            ("crop sizes", self.info.size, detector_info.size),
-            ("rounds", self.info.round, detector_info.round),
+            ("landmark schemes", scheme_to_dict(self.info.scheme), scheme_to_dict(self._detector_info.scheme)),
+            ("reference shapes", self.info.reference_shape.tolist(), self._detector_info.reference_shape.tolist()),
+            ("crop sizes", self.info.size, self._detector_info.size),
+            ("rounds", self.info.round, self._detector_info.round),
         ):
             if ours != theirs:
                 raise ValueError(
@@ -121,12 +125,14 @@ class ModelPair:
 
     def detect(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """crop (size, size, 3) uint8 RGB -> points_crop (L, 2), confidence (L,)."""
-        points, confidence = self._detector.run(["points_crop", "confidence"], {"crop": crop[None]})
+        feed = {"crop": reduce_image(crop, self._detector_info.stride)[None]}
+        points, confidence = self._detector.run(["points_crop", "confidence"], feed)
         return points[0], confidence[0]
 
     def track(self, crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
         """crop (size, size, 3) uint8 RGB, start_points_crop (L, 2) -> points_crop (L, 2)."""
-        return self._tracker.run(["points_crop"], {"crop": crop[None], "start_points_crop": start_points_crop[None]})[0][0]
+        feed = {"crop": reduce_image(crop, self.info.stride)[None], "start_points_crop": start_points_crop[None]}
+        return self._tracker.run(["points_crop"], feed)[0][0]
 
     def face_tracker(self, find_faces: FindFaces, parameters: RuntimeParameters | None = None) -> FaceTracker:
         """The loop over these models. parameters: None takes those stored in the file."""

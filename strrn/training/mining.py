@@ -15,9 +15,8 @@ from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
-from strrn.data.datasets import Track, to_float
+from strrn.data.datasets import Track, network_input
 from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
-from strrn.models.patches import reduce
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -59,10 +58,9 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track) -> TrackPat
     reduced, detected = [], []
     with torch.no_grad():
         for start in range(0, len(track), BATCH):
-            images = torch.from_numpy(np.stack([decode_image(content) for content in track.images[start : start + BATCH]]))
-            images = to_float(images)
-            detected.append(detector(images)[0].numpy())
-            reduced.append(reduce(images, tracker.stride))
+            images = [decode_image(content) for content in track.images[start : start + BATCH]]
+            detected.append(detector(network_input(images, detector.stride))[0].numpy())
+            reduced.append(network_input(images, tracker.stride))
         detections, pixels = np.concatenate(detected), torch.cat(reduced)
 
         def to_next(points: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from strrn.models.patches import reduce
 from tests.models.small import PATCHES, SIZE, build, reference_shape
 
 DETECTORS = ["mdm", "hgn"]
@@ -36,7 +35,7 @@ def test_every_parameter_gets_a_gradient(name):
     if name == "strrn":
         model(images(4), starts(4)).square().sum().backward()
     else:
-        detection = model.detect(reduce(images(4), model.stride))
+        detection = model.detect(images(4))
         terms = [p.square().sum() for p in detection.steps] + [h.square().sum() for h in detection.heatmaps]
         (sum(terms) + detection.log_scale.square().sum()).backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
@@ -69,7 +68,7 @@ def test_overfits_one_batch(name):
 
     def loss() -> torch.Tensor:
         if name == "hgn":
-            detection = model.detect(reduce(images(4), model.stride))
+            detection = model.detect(images(4))
             return sum((h - model.codec.encode(target)).square().mean() for h in detection.heatmaps)
         return (call(name, model, 4) - target).square().mean()
 

@@ -33,14 +33,12 @@ def test_patches_are_centred_on_their_points_to_a_hundredth_of_a_pixel(patch_siz
     torch.testing.assert_close(patches[:, 1].diff(dim=1), torch.full((68, num_samples - 1, num_samples), step), atol=0.01, rtol=0)
 
 
-def test_patches_turn_and_grow_with_the_linear_map():
-    points = torch.full((1, 1, 2), 150.0)
-    sampler = PatchSampler(1, 24, 12, 4)
-    linear = 1.5 * torch.tensor([[[0.0, -1.0], [1.0, 0.0]]])  # a quarter turn: the patch's columns run along the image's y
-    patch = pictures(sampler(reduced(sampler), points, linear), 4)[0]
-    torch.testing.assert_close(patch[1].diff(dim=1), torch.full((12, 11), 3.0), atol=0.01, rtol=0)
-    torch.testing.assert_close(patch[0].diff(dim=0), torch.full((11, 12), -3.0), atol=0.01, rtol=0)
-    torch.testing.assert_close(patch[:2].mean((1, 2)), points[0, 0], atol=0.01, rtol=0)
+def test_gathered_patches_equal_the_sampled_ones_at_the_border_too():
+    points = 400 * torch.rand(3, 68, 2, generator=torch.Generator().manual_seed(0)) - 45
+    image = torch.rand(3, 3, 40, 33, generator=torch.Generator().manual_seed(1))
+    sampler = PatchSampler(68, 96, 12, 4)
+    places = (points + 0.5) / sampler.stride - 0.5
+    torch.testing.assert_close(sampler._gathered(image, places), sampler._sampled(image, places), atol=1e-4, rtol=0)
 
 
 def test_a_size_that_does_not_divide_is_refused():

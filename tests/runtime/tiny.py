@@ -58,6 +58,8 @@ METADATA = {
 class SquareDetector(nn.Module):
     """The reference shape about the centre of mass of what is bright; sure of itself where anything is."""
 
+    stride = 1
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         bright = (images.mean(1) - 0.5).clamp(min=0)  # (B, H, W)
         mass = bright.sum((1, 2)).clamp(min=1e-3)
@@ -70,6 +72,8 @@ class SquareDetector(nn.Module):
 
 class SquareTracker(nn.Module):
     """The start shape, moved to the centre of mass of what is bright."""
+
+    stride = 1
 
     def __init__(self) -> None:
         super().__init__()
