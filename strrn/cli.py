@@ -1,4 +1,4 @@
-"""The `strrn` command: run the exported tracker on a video, look at pseudo-labels.
+"""The `strrn` command: run the exported tracker on videos, time it, look at pseudo-labels.
 
 Heavy modules are imported by the handlers, so that it starts quickly.
 """
@@ -13,9 +13,11 @@ from strrn.runtime.parameters import Mode, parameters_to_dict
 
 if TYPE_CHECKING:
     from strrn.core.landmarks import LandmarkScheme
+    from strrn.runtime.jobs import Job
+    from strrn.runtime.tracker import Tracker
     from strrn.runtime.video import Summary
 
-DEFAULT_MODELS = Path("models/export")
+BENCH_VIDEO = Path("data/rendered/clips/rendered_test_000.mp4")
 PSEUDO = Path("data/pseudo")
 DEFAULT_CROPS = Path("data/crops")
 OUTPUT = Console(highlight=False, soft_wrap=True)
@@ -39,57 +41,138 @@ def main() -> None:
 
 @app.command()
 def track(
-    video: Annotated[Path, typer.Argument(help="A video file (MP4, MOV, WebM, AVI, …).", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN",
+            help="A video file, a folder of videos, a folder of images (one video), or the number of a camera.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
             "-o",
-            help="A folder (gets VIDEO.overlay.mp4 and VIDEO.landmarks.csv) or a name that ends in .mp4 (the table gets .csv).",
-            show_default=False,
+            help="A folder (gets VIDEO.overlay.mp4 and VIDEO.landmarks.csv) or, for one video, a name that ends in .mp4 or .webm.",
         ),
-    ],
-    models: Annotated[Path, typer.Option(help="Folder with tracker.onnx and detector.onnx.")] = DEFAULT_MODELS,
+    ] = Path("."),
+    models: Annotated[
+        Path | None,
+        typer.Option(help="Folder with tracker.onnx and detector.onnx. Default: models/export, else the package's.", show_default=False),
+    ] = None,
+    faces: Annotated[int, typer.Option(min=1, help="Follow at most so many faces.")] = 1,
+    overlay: Annotated[str, typer.Option(help="Video with the landmarks drawn on it: mp4 (H.264), webm (VP9) or none.")] = "mp4",
+    table: Annotated[str, typer.Option(help="Landmarks as csv, parquet or jsonl.")] = "csv",
     mode: Annotated[
         str | None,
         typer.Option(help="tracker or detector (detect every frame anew). Default: as stored in the model.", show_default=False),
     ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Points as they are seen, not smoothed.")] = False,
+    rotate: Annotated[int, typer.Option(help="Degrees clockwise (90, 180, 270) that bring the faces upright.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
-    """Track the face of a video: writes a video with the landmarks drawn on it and a CSV table of them.
+    """Track the faces of a video: writes a video with the landmarks drawn on it and a table of them.
 
-    The table has a row per frame: frame, timestamp (seconds), face_id, state (searching, tracking, uncertain, lost), x0, y0, … in
-    pixels of the video, confidence0, …; a frame without a face has empty cells.
+    The table has a row per frame and face: frame, timestamp (seconds), face_id, state (searching, tracking, uncertain, lost), reason (of
+    a change), x0, y0, … in pixels of the video, confidence0, …; a frame without a face has one row with empty cells.
+
+    Of a folder of videos, those that are done already are left out: an interrupted run goes on where it was.
 
     Example: strrn track holiday.mp4 -o results
     """
-    import dataclasses
-
     try:
         if mode is not None and mode not in Mode.__members__:
             raise ValueError(f"--mode {mode}: expected one of {', '.join(Mode.__members__)}")
-        overlay, table = _outputs(video, out, overwrite)
+        from strrn.runtime.jobs import plan
+
+        jobs = plan(source, out, overlay, table)
+        several = len(jobs) > 1
+        if not several and jobs[0].existing and not overwrite:
+            names = " and ".join(map(str, jobs[0].existing))
+            raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
 
         import cv2
 
-        from strrn.core.face_detection import FaceDetector
-        from strrn.core.video import probe
-        from strrn.runtime.models import ModelPair
-        from strrn.runtime.video import track_video
+        from strrn.runtime.tracker import RunningMode, Tracker
 
         cv2.setNumThreads(threads)
-        info = probe(video)
-        pair = ModelPair(models, threads)
-        parameters = dataclasses.replace(pair.info.runtime, mode=Mode[mode]) if mode else pair.info.runtime
-        tracker = pair.face_tracker(FaceDetector(), parameters)
-        with _Progress(video.name, info.num_frames) as progress:
-            summary = track_video(video, tracker, pair.info.scheme, overlay, table, progress.update)
+        tracker = Tracker(
+            models,
+            running_mode=RunningMode.live if isinstance(jobs[0].source, int) else RunningMode.video,
+            max_faces=faces,
+            smooth=not raw,
+            rotation=rotate,
+            detect_only=mode == Mode.detector.name,
+            num_threads=threads,
+        )
     except (ValueError, OSError) as error:
         _fail(error)
-    _report(summary, overlay, table)
+    failed = [job.name for job in jobs if not _track_one(job, tracker, several, overwrite)]
+    if failed and several:
+        _fail(f"{len(failed)} of {len(jobs)} videos failed: {', '.join(failed)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _track_one(job: "Job", tracker: "Tracker", several: bool, overwrite: bool) -> bool:
+    """Track one video and say what came of it; False where it failed or is damaged."""
+    from strrn.core.video import probe, read_frames
+    from strrn.runtime.video import CAMERA_FPS, camera_frames, track_frames
+
+    if several and not overwrite and job.existing == job.outputs:
+        OUTPUT.print(f"{job.name}: done before", markup=False)
+        return True
+    tracker.reset()
+    try:
+        if isinstance(job.source, int):
+            ERRORS.print("Ctrl-C ends the recording")
+            frames, fps, total = camera_frames(job.source), CAMERA_FPS, 0
+        else:
+            info = probe(job.source)
+            frames, fps, total = read_frames(job.source), info.fps, info.num_frames
+        with _Progress(job.name, total) as progress:
+            summary = track_frames(frames, fps, tracker, job.overlay, job.table, progress.update)
+    except (ValueError, OSError) as error:
+        ERRORS.print(f"error: {error}", markup=False)
+        return False
+    if several:
+        OUTPUT.print(f"{job.name}: {_share(summary)}, {summary.frames / summary.seconds:.0f} frames/s", markup=False)
+    else:
+        _report(summary, job)
     if summary.damage:
-        _fail(f"{summary.damage}. The files hold the {summary.frames} frames before the damage")
+        ERRORS.print(f"error: {summary.damage}. The files hold the {summary.frames} frames before the damage", markup=False)
+    return not summary.damage
+
+
+@app.command()
+def bench(
+    video: Annotated[Path, typer.Argument(help="A video with a face in view; its frames are brought to 640 x 360.")] = BENCH_VIDEO,
+    models: Annotated[Path | None, typer.Option(help="Folder with tracker.onnx and detector.onnx.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how fast the tracker is on one core of this machine.
+
+    Example: strrn bench holiday.mp4
+    """
+    import json
+
+    try:
+        from strrn.runtime.benchmark import benchmark
+        from strrn.runtime.tracker import default_models
+
+        figures = benchmark(models or default_models(), video)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    if as_json:
+        OUTPUT.print(json.dumps(figures, indent=1), markup=False)
+        return
+    from strrn.runtime.benchmark import MEANINGS
+
+    OUTPUT.print(f"{figures['machine']}; {video}", markup=False)
+    for name, meaning in MEANINGS.items():
+        OUTPUT.print(f"{figures[name]:>10.1f}  {meaning}", markup=False)
 
 
 @app.command()
@@ -208,24 +291,6 @@ def _scheme(name: str | None, crops: Path) -> "LandmarkScheme":
     return load_scheme(name) if name else crops_scheme(crops)
 
 
-def _outputs(video: Path, out: Path, overwrite: bool) -> tuple[Path, Path]:
-    """Names of the overlay video and the table. Raises where one of them exists, or where it would replace the video itself."""
-    if not video.is_file():
-        raise FileNotFoundError(f"{video} is a folder, expected a video file" if video.is_dir() else f"no video at {video}")
-    if out.suffix.lower() == ".mp4" and not out.is_dir():
-        overlay, table = out, out.with_suffix(".csv")
-    elif out.suffix and not out.is_dir():
-        raise ValueError(f"--out {out}: expected a folder or a name that ends in .mp4")
-    else:
-        overlay, table = out / f"{video.stem}.overlay.mp4", out / f"{video.stem}.landmarks.csv"
-    if overlay.resolve() == video.resolve():
-        raise ValueError(f"--out {out} is the video itself: give another name")
-    existing = [str(path) for path in (overlay, table) if path.exists()]
-    if existing and not overwrite:
-        raise FileExistsError(f"{' and '.join(existing)} exist already: give another --out, or --overwrite to replace them")
-    return overlay, table
-
-
 class _Progress:
     """Frames done and frames/s: a bar on a terminal, a line a minute elsewhere."""
 
@@ -264,15 +329,23 @@ class _Progress:
             ERRORS.print(f"{self._what}: {done} of {self._total} frames, {speed:.0f} frames/s", markup=False)
 
 
-def _report(summary: "Summary", overlay: Path, table: Path) -> None:
-    share = summary.with_points / summary.frames
-    OUTPUT.print(f"frames   {summary.frames}, {share:.0%} of them with a face")
+def _share(summary: "Summary") -> str:
+    return f"{summary.frames} frames, {summary.with_points / summary.frames:.0%} of them with a face"
+
+
+def _report(summary: "Summary", job: "Job") -> None:
+    OUTPUT.print(f"frames   {_share(summary).replace(' frames', '', 1)}")
+    if summary.faces > 1:
+        OUTPUT.print(f"faces    {summary.faces}")
     for loss in summary.losses:
+        who = f"face {loss.face_id}, " if summary.faces > 1 else ""
         frames = f"frame {loss.first}" if loss.first == loss.last else f"frames {loss.first} to {loss.last}"
-        OUTPUT.print(f"lost     {frames} ({loss.reason})", markup=False)
+        OUTPUT.print(f"lost     {who}{frames} ({loss.reason})", markup=False)
     tracking = summary.frames / max(summary.track_seconds, 1e-9)
     OUTPUT.print(f"speed    {tracking:.0f} frames/s tracking, {summary.frames / summary.seconds:.0f} with video in and out")
-    OUTPUT.print(f"overlay  {overlay}\ntable    {table}", markup=False)
+    if job.overlay:
+        OUTPUT.print(f"overlay  {job.overlay}", markup=False)
+    OUTPUT.print(f"table    {job.table}", markup=False)
     if summary.with_points == 0:
         ERRORS.print("warning: no face was found in this video", markup=False)
 

@@ -42,7 +42,7 @@ def test_track_writes_points_video_and_summary(video, tmp_path, mode):
     result = track(video, tmp_path / "out", *mode)
     assert result.exit_code == 0, result.output
     rows = read_rows(tmp_path / "out" / "clip.landmarks.csv")
-    assert list(rows[0])[:6] == ["frame", "timestamp", "face_id", "state", "x0", "y0"] and list(rows[0])[-1] == "confidence4"
+    assert list(rows[0])[:6] == ["frame", "timestamp", "face_id", "state", "reason", "x0"] and list(rows[0])[-1] == "confidence4"
     assert [row["frame"] for row in rows] == [str(i) for i in range(20)]
     assert rows[10]["timestamp"] == "0.400000"
     for frame in [*range(6), *range(14, 20)]:
@@ -129,7 +129,7 @@ def test_missing_models_say_what_to_do(video, tmp_path):
 
 def test_unknown_mode_and_unknown_output(video, tmp_path):
     assert "expected one of tracker, detector" in track(video, tmp_path / "out", "--mode", "both").output
-    assert "expected a folder or a name that ends in .mp4" in track(video, tmp_path / "out.avi").output
+    assert "expected a folder or a name that ends in .mp4 or .webm" in track(video, tmp_path / "out.avi").output
 
 
 def test_info():

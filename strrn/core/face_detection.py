@@ -21,6 +21,8 @@ MIN_FACE_PIXELS = 24
 PASS_PROBABILITIES = (0.6, 0.7, 0.9)
 PYRAMID_FACTOR = 0.709
 PNET_CELL, PNET_STRIDE = 12, 2
+# Corners of MTCNN's box about the centre of its five points, in units of their spread: medians over the crops of the default data.
+BOX_OF_FIVE_POINTS = np.array([[-1.8, -2.7], [1.6, 1.94]])
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,12 @@ class FaceDetector:
 
     def __call__(self, image: np.ndarray) -> list[FaceDetection]:
         """Raises ValueError for anything but a (H, W, 3) uint8 picture; a picture too small for a face has none."""
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"face detection needs a (H, W, 3) uint8 picture, found {image.shape} {image.dtype}")
-        if self._nets is None:
-            self._nets = _load_nets()
+        self._prepare(image)
         scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
         small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         if min(small.shape[:2]) < MIN_FACE_PIXELS:
             return []
-        pixels = (small.astype(np.float32) - 127.5) / 128
+        pixels = _normalised(small)
         boxes = self._propose(pixels, max(MIN_FACE_PIXELS, MIN_FACE_SHARE * max(small.shape[:2])))
         boxes = self._refine(pixels, boxes)
         boxes, probabilities, points = self._locate(pixels, boxes)
@@ -59,6 +58,29 @@ class FaceDetector:
 
         order = np.argsort(-probabilities, kind="stable")
         return [FaceDetection(to_image(boxes[i]), to_image(points[i]), float(probabilities[i])) for i in order]
+
+    def confirm(self, image: np.ndarray, five_points: np.ndarray) -> FaceDetection | None:
+        """The face whose five points (5, 2) lie about there, if R- and O-Net see one: a tenth of the time of a search, without the pyramid.
+
+        Raises ValueError as a search does.
+        """
+        self._prepare(image)
+        centre = five_points.mean(0)
+        spread = float(np.sqrt(np.square(five_points - centre).sum(1).mean()))
+        if not spread >= 1:  # NaN, too
+            return None
+        pixels = _normalised(image)
+        boxes = self._refine(pixels, (centre.repeat(2).reshape(2, 2).T + spread * BOX_OF_FIVE_POINTS).reshape(1, 4) + 1)
+        boxes, probabilities, points = self._locate(pixels, boxes)
+        if len(boxes) == 0:
+            return None
+        return FaceDetection(boxes[0].astype(np.float32), points[0].astype(np.float32), float(probabilities[0]))
+
+    def _prepare(self, image: np.ndarray) -> None:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"face detection needs a (H, W, 3) uint8 picture, found {image.shape} {image.dtype}")
+        if self._nets is None:
+            self._nets = _load_nets()
 
     def _propose(self, pixels: np.ndarray, min_face: float) -> np.ndarray:
         """P-Net, a fully convolutional net over a pyramid: boxes (N, 4)."""
@@ -109,6 +131,10 @@ class FaceDetector:
         boxes = _regress(boxes, regression)
         kept = _suppress(boxes, scores, 0.7, of_smaller=True)
         return boxes[kept], scores[kept], five[kept]
+
+
+def _normalised(image: np.ndarray) -> np.ndarray:
+    return (image.astype(np.float32) - 127.5) / 128
 
 
 def _load_nets() -> tuple[cv2.dnn.Net, ...]:

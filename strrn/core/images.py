@@ -26,6 +26,26 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     return content.tobytes()
 
 
+def as_rgb(image: np.ndarray, channels: str = "rgb") -> np.ndarray:
+    """A picture as the tracker takes it, contiguous (H, W, 3) uint8 RGB; not copied where it is that already.
+
+    image: (H, W) or (H, W, 1) grey, (H, W, 3), or (H, W, 4) with transparency, which is dropped; uint8, or uint16 (the upper eight bits
+    count). channels: rgb or bgr, the order of the first three. Raises ValueError for anything else.
+    """
+    if channels not in ("rgb", "bgr"):
+        raise ValueError(f"channels: found {channels!r}, expected rgb or bgr")
+    shape = np.shape(image)
+    if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+        raise ValueError(f"expected a picture (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), found {shape}")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"expected pixels of uint8 or uint16, found {image.dtype}: scale a picture of floats to 0..255 and convert it")
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if len(shape) == 2 or shape[2] == 1:
+        return np.repeat(image.reshape(*shape[:2], 1), 3, 2)
+    return np.ascontiguousarray(image[..., :3] if channels == "rgb" else image[..., 2::-1])
+
+
 def reduce_image(image: np.ndarray, stride: int) -> np.ndarray:
     """Means of blocks of stride x stride pixels of a crop: (S, S, 3) uint8 -> (S // stride, S // stride, 3); a rest is cut off."""
     if stride == 1:

@@ -12,6 +12,7 @@ import numpy as np
 
 SCHEMES_DIR = Path(__file__).parent / "schemes"
 IBUG68, IBUG68_LANDMARKS = "ibug68", 68
+CONFIDENCE_TOLERANCE = 0.05  # the confidence of a point is the probability that its error is below this share of d
 
 
 @dataclass(frozen=True)

@@ -15,29 +15,17 @@ import numpy as np
 import pyarrow as pa
 
 from strrn.core.geometry import fit_similarity
+from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.processes import start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import predictions_schema, write_table
 from strrn.core.video import read_frames
 from strrn.evaluation.clips import EvaluationClip
-from strrn.runtime.loop import Detect, FaceTracker, FindFaces, Track
+from strrn.runtime.loop import FaceTracker, Models
 from strrn.runtime.parameters import Mode, RuntimeParameters
 
 SYSTEMS = {"detector": Mode.detector, "tracker": Mode.tracker}
-
-
-@dataclass(frozen=True)
-class Models:
-    """What a tracking loop is built from; see `strrn.runtime.loop.FaceTracker`."""
-
-    detect: Detect
-    track: Track
-    find_faces: FindFaces
-    scheme: LandmarkScheme
-    reference_shape: np.ndarray
-    face_template: np.ndarray
-    size: int
 
 
 @dataclass(frozen=True)
@@ -64,28 +52,32 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
 
     from strrn.core.face_detection import FaceDetector
     from strrn.core.landmarks import scheme_from_dict
-    from strrn.data.datasets import network_input
     from strrn.models.checkpoint import load
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector, header = load(detector_file)
     tracker, _ = load(tracker_file)
+    faces = FaceDetector()
+
+    def reduced(crop: np.ndarray, stride: int) -> torch.Tensor:
+        return torch.from_numpy(reduce_image(crop, stride)).permute(2, 0, 1)[None].float() / 255
 
     def detect(crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            points, confidence = detector(network_input([crop], detector.stride))
+            points, confidence = detector(reduced(crop, detector.stride))
         return points[0].numpy(), confidence[0].numpy()
 
     def track(crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             start = torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))[None]
-            return tracker(network_input([crop], tracker.stride), start)[0].numpy()
+            return tracker(reduced(crop, tracker.stride), start)[0].numpy()
 
     return Models(
         detect=detect,
         track=track,
-        find_faces=FaceDetector(),
+        find_faces=faces,
+        confirm_face=faces.confirm,
         scheme=scheme_from_dict(header["scheme"]),
         reference_shape=np.array(header["reference_shape"], np.float32),
         face_template=np.array(header["face_template"], np.float32),
@@ -107,19 +99,10 @@ def cycle_error(models: Models, before: np.ndarray, points_before: np.ndarray, p
 
 def run_clip(models: Models, clip: EvaluationClip, parameters: RuntimeParameters, max_frames: int | None) -> ClipResult:
     """Run the tracking loop over a clip's first `max_frames` frames (None: all). The cycle error is measured where there is no truth."""
-    tracker = FaceTracker(
-        detect=models.detect,
-        track=models.track,
-        find_faces=models.find_faces,
-        scheme=models.scheme,
-        reference_shape=models.reference_shape,
-        face_template=models.face_template,
-        size=models.size,
-        parameters=parameters,
-    )
+    tracker = FaceTracker(models, parameters)
     faces, cycles, before = [], [], None
     for _, _, frame in islice(read_frames(clip.path), max_frames):
-        face = tracker(frame)
+        face = (tracker(frame) or [tracker.nobody()])[0]
         measurable = clip.truth is None and before is not None and faces[-1].has_points and face.has_points
         cycles.append(cycle_error(models, before, faces[-1].points_frame, face.points_frame) if measurable else np.nan)
         faces.append(face)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from strrn.core.landmarks import CONFIDENCE_TOLERANCE
+
 # The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
 DISPLACEMENT_UNIT = 0.1
 MIDDLE = 0.5  # of the range of pixels
@@ -157,10 +159,8 @@ class Confidence(nn.Module):
     """Expected error of every point from a feature, and the probability that the error is small.
 
     The radial error is modelled as exponential with mean `scale * d`; `nll` trains the scale, the error itself gets no gradient.
-    Confidence is P(error < tolerance * d) = 1 - exp(-tolerance / scale).
+    Confidence is P(error < CONFIDENCE_TOLERANCE * d) = 1 - exp(-CONFIDENCE_TOLERANCE / scale).
     """
-
-    tolerance = 0.05
 
     def __init__(self, feature_size: int, num_landmarks: int) -> None:
         super().__init__()
@@ -172,6 +172,6 @@ class Confidence(nn.Module):
         """(B, F) -> log scale (B, L), in units of d."""
         return self.linear(feature).clamp(-7.0, 2.0)
 
-    @classmethod
-    def probability(cls, log_scale: Tensor) -> Tensor:
-        return 1 - torch.exp(-cls.tolerance * torch.exp(-log_scale))
+    @staticmethod
+    def probability(log_scale: Tensor) -> Tensor:
+        return 1 - torch.exp(-CONFIDENCE_TOLERANCE * torch.exp(-log_scale))

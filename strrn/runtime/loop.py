@@ -1,14 +1,15 @@
 """The one tracking loop: evaluation runs it with torch models, deployment with ONNX sessions.
 
-It follows one face, notices when that face is gone, and finds it again. What a frame can end in:
+It finds faces, follows each by its own points, notices when one is gone, and finds it again. What happens to a face in a frame:
 
-    searching --face found--> tracking <--found again / checks pass-- uncertain --patience over--> lost --found again--> tracking
-                              tracking --a check fails--> uncertain
+    found --> tracking <--the checks pass again, or it is found again-- uncertain --patience over--> lost
+              tracking --a check fails--> uncertain
 
-In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`).
+In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`), smoothed by how sure the detector
+is of each (`strrn.runtime.smoothing`).
 
 Checks (`RuntimeParameters`): plausible points, and the detector's opinion, in every frame; every few frames the paper's cycle (track back to
-the previous frame and compare with where the face came from), and MTCNN's opinion of the crop. An uncertain face is checked in full
+the previous frame and compare with where the face came from), and MTCNN's opinion of the place. An uncertain face is checked in full
 in every frame, and MTCNN searches the frame to put the points back on the face.
 """
 
@@ -22,21 +23,29 @@ import numpy as np
 from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity
 from strrn.core.landmarks import LandmarkScheme
 from strrn.runtime.parameters import Mode, RuntimeParameters
+from strrn.runtime.smoothing import Smoother
 
 if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
     from strrn.core.face_detection import FaceDetection
 
 Detect = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 Track = Callable[[np.ndarray, np.ndarray], np.ndarray]
-FindFaces = Callable[[np.ndarray], list["FaceDetection"]]
+FindFaces = Callable[[np.ndarray], "list[FaceDetection]"]
+ConfirmFace = Callable[[np.ndarray, np.ndarray], "FaceDetection | None"]
 
 # Boxes that overlap this much are of one face: MTCNN's box and the landmarks' box differ by the forehead and by the pose.
 SAME_FACE_IOU = 0.25
 # So far (in units of d, root mean square) MTCNN's five points may be from where the landmarks let expect them. For landmarks without a
 # contour, whose box is a small part of the face's.
 SAME_FACE_DISTANCE = 0.3
-# Side of the crop in which MTCNN checks that there is a face: as often right as in the full crop, at a quarter of the time.
+# Two sets of points whose boxes overlap this much have come to lie on one face.
+DUPLICATE_IOU = 0.6
+# A face that is found this near (sides of its box) to where one was lost is the same.
+SAME_PLACE = 1.0
+# Side of the crop in which MTCNN confirms a face: as often right as in the full crop.
 FACE_CHECK_SIZE = 128
+# Pixels along each side of the picture by which cuts are seen.
+THUMBNAIL = 32
 
 
 class State(Enum):
@@ -49,15 +58,39 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class FaceState:
-    """The face in one frame.
+class Models:
+    """What a tracking loop is built from.
 
-    points_frame: (L, 2) float32; NaN while searching or lost. confidence: (L,) float32, the detector's from the last frame that it
-    looked at (every frame, or without a `detector_share` every `verify_every` frames); NaN likewise. box: (4,) of the points. reason: why
-    the state is another than in the frame before, empty where it is the same.
+    detect: crop (size, size, 3) uint8 RGB -> points_crop (L, 2), confidence (L,).
+    track: crop, start_points_crop (L, 2) -> points_crop (L, 2).
+    find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order. confirm_face: picture, five points (5, 2) where a face might be ->
+    the face there, or None.
+    reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
     """
 
+    detect: Detect
+    track: Track
+    find_faces: FindFaces
+    confirm_face: ConfirmFace
+    scheme: LandmarkScheme
+    reference_shape: np.ndarray
+    face_template: np.ndarray
+    size: int
+
+
+@dataclass(frozen=True)
+class FaceState:
+    """A face in one frame.
+
+    face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed; raw_points_frame: before
+    smoothing; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below 5 % of d, from the
+    last frame that the detector looked at (every frame, or without a `detector_share` every `verify_every` frames); NaN likewise.
+    box: (4,) of the points. reason: why the state is another than in the frame before, empty where it is the same.
+    """
+
+    face_id: int
     points_frame: np.ndarray
+    raw_points_frame: np.ndarray
     confidence: np.ndarray
     state: State
     box: np.ndarray
@@ -68,130 +101,217 @@ class FaceState:
         return self.state in (State.tracking, State.uncertain)
 
 
+@dataclass(eq=False)
+class _Face:
+    """A face that is followed. crop and transform: of the last frame, where the next frame's cycle ends. failure: of the last frame."""
+
+    face_id: int
+    smoother: Smoother
+    points: np.ndarray
+    raw: np.ndarray
+    confidence: np.ndarray
+    crop: np.ndarray
+    transform: CropTransform
+    reason: str
+    state: State = State.tracking
+    age: int = 0  # frames since the detector put the points on the face
+    failures: int = 0  # failed frames in a row
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a face was when it was lost, and in which frame."""
+
+    face_id: int
+    box: np.ndarray
+    frame: int
+
+
 class FaceTracker:
-    """Call it with the frames of a video, in order; it keeps the face's points between the calls.
+    """Call it with the frames of a video, in order; it keeps up to max_faces faces between the calls."""
 
-    detect: crop (size, size, 3) uint8 RGB -> points_crop (L, 2), confidence (L,).
-    track: crop, start_points_crop (L, 2) -> points_crop (L, 2).
-    find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order.
-    reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
-    """
-
-    def __init__(
-        self,
-        *,
-        detect: Detect,
-        track: Track,
-        find_faces: FindFaces,
-        scheme: LandmarkScheme,
-        reference_shape: np.ndarray,
-        face_template: np.ndarray,
-        size: int,
-        parameters: RuntimeParameters,
-    ) -> None:
-        expected = (scheme.num_landmarks, 2)
-        if np.shape(reference_shape) != expected or np.shape(face_template) != (5, 2):
-            raise ValueError(
-                f"reference_shape {np.shape(reference_shape)} and face_template {np.shape(face_template)}, expected {expected} and (5, 2)"
-            )
-        self._detect, self._track, self._find_faces = detect, track, find_faces
-        self._scheme, self._parameters, self._size = scheme, parameters, size
-        self._reference = np.asarray(reference_shape, np.float32)
-        self._reference_distance = float(scheme.distance(self._reference))
-        self._template = np.asarray(face_template, np.float32)
+    def __init__(self, models: Models, parameters: RuntimeParameters, max_faces: int = 1) -> None:
+        expected = (models.scheme.num_landmarks, 2)
+        shape, template = np.shape(models.reference_shape), np.shape(models.face_template)
+        if shape != expected or template != (5, 2):
+            raise ValueError(f"reference_shape {shape} and face_template {template}, expected {expected} and (5, 2)")
+        if max_faces < 1:
+            raise ValueError(f"max_faces must be at least 1, found {max_faces}")
+        self._models, self._parameters, self._max_faces = models, parameters, max_faces
+        self._reference = np.asarray(models.reference_shape, np.float32)
+        self._reference_distance = float(models.scheme.distance(self._reference))
+        self._template = np.asarray(models.face_template, np.float32)
+        self._next_id = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forget the face and the video: the next frame is a first one."""
-        self._state = State.searching
-        self._previous_frame: np.ndarray | None = None
-        self._points: np.ndarray | None = None  # (L, 2) in the frame, None without a face
-        self._confidence: np.ndarray | None = None
-        self._age = 0  # frames since the detector put the points on the face
-        self._failures = 0  # failed frames in a row
-        self._until_search = 0  # frames
+        """Forget the faces and the video: the next frame is a first one. Ids are not given twice."""
+        self._faces: list[_Face] = []
+        self._places: list[_Place] = []
+        self._had_face = False
+        self._frame = 0  # number of the frame
+        self._searched: int | None = None  # number of the last frame that was searched
+        self._thumbnail: np.ndarray | None = None
+        self._shape: tuple[int, ...] | None = None
 
-    def __call__(self, frame: np.ndarray) -> FaceState:
-        """The face in the video's next frame (H, W, 3) uint8 RGB, which must not be changed before the following call."""
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+    @property
+    def state(self) -> State:
+        """Of the first face; without a face searching or lost."""
+        if self._faces:
+            return self._faces[0].state
+        return State.lost if self._had_face else State.searching
+
+    def nobody(self) -> FaceState:
+        """What stands for a frame without a face."""
+        return self._absent(-1, self.state, "")
+
+    def __call__(self, frame: np.ndarray, elapsed: float = 1.0) -> list[FaceState]:
+        """The faces in the video's next frame (H, W, 3) uint8 RGB; a face that was lost in this frame comes last, without points.
+
+        elapsed: since the frame before, in twenty-fifths of a second: points may move more in a longer time.
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
             raise ValueError(f"expected an RGB frame (H, W, 3) of uint8, found {frame.shape} of {frame.dtype}")
-        if self._previous_frame is not None and frame.shape != self._previous_frame.shape:
+        if self._shape is not None and frame.shape != self._shape:
             self.reset()
-        before = self._state
-        self._until_search -= 1
-        reason = self._search(frame) if self._points is None else self._follow(frame)
-        self._previous_frame = frame
-        if self._state is before:
-            reason = ""
-        if self._points is None:
-            nan = np.full((self._scheme.num_landmarks, 2), np.nan, np.float32)
-            return FaceState(nan, nan[:, 0].copy(), self._state, np.full(4, np.nan, np.float32), reason)
-        return FaceState(self._points.copy(), self._confidence.copy(), self._state, bounding_box(self._points), reason)
+        self._shape = frame.shape
+        states = {face.face_id: face.state for face in self._faces}
+        gone: list[tuple[_Face, str]] = []
+        if self._is_cut(frame):
+            gone = [(face, "scene cut") for face in self._faces]
+            self._faces, self._places, self._searched = [], [], None
+        for face in self._faces:
+            self._follow(face, frame, elapsed)
+        if self._search_is_due():
+            self._searched = self._frame
+            gone += self._search(frame)
+        ended = [(face, face.failure) for face in self._faces if face.failures >= self._parameters.patience] + self._duplicates()
+        self._faces = [face for face in self._faces if all(face is not other for other, _ in ended)]
+        gone += ended
+        self._places += [_Place(face.face_id, bounding_box(face.points), self._frame) for face, reason in gone if reason != "scene cut"]
+        self._had_face = self._had_face or bool(self._faces)
+        self._frame += 1
+        return [_shown(face, states.get(face.face_id)) for face in self._faces] + [
+            self._absent(face.face_id, State.lost, reason) for face, reason in gone
+        ]
 
-    def _search(self, frame: np.ndarray) -> str:
-        """A frame without a face to follow; returns the reason of a change."""
-        found = self._put_on_face(frame)
-        if found:
-            self._state = State.tracking
-        return found
+    def _absent(self, face_id: int, state: State, reason: str) -> FaceState:
+        nan = np.full((len(self._reference), 2), np.nan, np.float32)
+        return FaceState(face_id, nan, nan.copy(), nan[:, 0].copy(), state, np.full(4, np.nan, np.float32), reason)
 
-    def _follow(self, frame: np.ndarray) -> str:
-        """One step from the face's own previous points, the checks that are due, and what follows from them."""
-        self._age += 1
-        transform = fit_similarity(self._points, self._reference, self._size)
+    def _is_cut(self, frame: np.ndarray) -> bool:
+        step_y, step_x = (max(1, side // THUMBNAIL) for side in frame.shape[:2])
+        before, self._thumbnail = self._thumbnail, frame[::step_y, ::step_x].astype(np.int16)
+        return before is not None and float(np.abs(self._thumbnail - before).mean()) > self._parameters.cut_difference
+
+    def _follow(self, face: _Face, frame: np.ndarray, elapsed: float) -> None:
+        """One step from the face's own previous points, and the checks that are due."""
+        face.age += 1
+        transform = fit_similarity(face.points, self._reference, self._models.size)
         crop = transform.crop(frame)
-        points, disagreement = self._step(crop, transform)
+        start = transform.to_crop(face.points)
+        raw_crop, disagreement = self._step(face, crop, start)
+        points = transform.to_frame(face.smoother(start, raw_crop, face.confidence, elapsed))
         implausible = self._implausible(points, frame.shape, transform.scale)
-        failure = implausible or self._failed_check(frame, points, disagreement)
-        if not failure:
-            self._points, self._failures, self._state = points, 0, State.tracking
-            return "the checks pass again"
-        self._failures += 1
-        if found := self._put_on_face(frame):
-            self._state = State.tracking
-            return f"{found} after {failure}"
-        if self._failures >= self._parameters.patience:
-            self._points = self._confidence = None
-            self._state = State.lost
-            return failure
+        face.failure = implausible or self._failed_check(face, frame, points, disagreement)
+        face.failures = face.failures + 1 if face.failure else 0
+        face.state = State.uncertain if face.failure else State.tracking
+        face.reason = face.failure or "the checks pass again"
         if not implausible:  # otherwise the points before are the better guess of where the face is
-            self._points = points
-        self._state = State.uncertain
-        return failure
+            face.points, face.raw = points, transform.to_frame(raw_crop)
+        face.crop, face.transform = crop, transform
 
-    def _step(self, crop: np.ndarray, transform: CropTransform) -> tuple[np.ndarray, float | None]:
-        """The points (L, 2) in the frame, and how far (crop px) detector and tracker are apart where both looked."""
+    def _step(self, face: _Face, crop: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float | None]:
+        """The points (L, 2) in the crop, and how far (crop px) detector and tracker are apart where both looked."""
         share = self._parameters.detector_share
         if self._parameters.mode is Mode.tracker:
-            tracked = self._track(crop, transform.to_crop(self._points))
+            tracked = self._models.track(crop, start)
             if share == 0:
-                return transform.to_frame(tracked), None
-        detected, confidence = self._detect(crop)
-        self._confidence = np.asarray(confidence, np.float32)
+                return tracked, None
+        detected, confidence = self._models.detect(crop)
+        face.confidence = np.asarray(confidence, np.float32)
         if self._parameters.mode is Mode.detector:
-            return transform.to_frame(detected), None
-        return transform.to_frame((1 - share) * tracked + share * detected), _rms(tracked, detected)
+            return detected, None
+        return (1 - share) * tracked + share * detected, _rms(tracked, detected)
 
-    def _put_on_face(self, frame: np.ndarray) -> str:
-        """Where a search is due: the detector's points on the largest face of MTCNN that passes the checks. Empty: none."""
-        if self._until_search > 0:
-            return ""
-        self._until_search = self._parameters.search_every
-        for face in sorted(self._find_faces(frame), key=lambda face: _area(face.box), reverse=True):
-            transform = fit_similarity(face.five_points, self._template, self._size)
-            # Twice: the second crop is placed by the landmarks themselves, as every later one will be.
-            for _ in range(2):
-                points_crop, confidence = self._detect(transform.crop(frame))
-                points = transform.to_frame(points_crop)
-                failure = self._implausible(points, frame.shape, None) or self._unsure(confidence)
-                if failure:
+    def _search_is_due(self) -> bool:
+        doubtful = not self._faces or any(face.failure for face in self._faces)
+        if not doubtful and len(self._faces) == self._max_faces:
+            return False
+        every = self._parameters.search_every if doubtful else self._parameters.new_face_every
+        return self._searched is None or self._frame - self._searched >= every
+
+    def _search(self, frame: np.ndarray) -> list[tuple[_Face, str]]:
+        """Puts doubtful faces back on those that MTCNN finds near them and starts new ones; returns the doubtful ones that make room."""
+        certain = [face for face in self._faces if not face.failure]
+        found = sorted(self._models.find_faces(frame), key=lambda detection: _area(detection.box), reverse=True)
+        found = [detection for detection in found if not any(self._is_on(face.points, detection) for face in certain)]
+        for face in self._faces:
+            near = [detection for detection in found if face.failure and _away(detection.box, bounding_box(face.points)) <= SAME_PLACE]
+            for detection in near:
+                if seat := self._seat(frame, detection):
+                    seat["reason"] += f" after {face.failure}"
+                    vars(face).update(seat, state=State.tracking, age=0, failures=0, failure="")
+                    found.remove(detection)
                     break
-                transform = fit_similarity(points, self._reference, self._size)
-            if not failure and self._is_on(points, face):
-                self._points, self._confidence = points, np.asarray(confidence, np.float32)
-                self._age = self._failures = 0
-                return f"face found (probability {face.probability:.2f})"
-        return ""
+        gone = []
+        for detection in found:
+            doubtful = [face for face in self._faces if face.failure]
+            full = len(self._faces) == self._max_faces
+            if full and not doubtful:
+                break
+            if seat := self._seat(frame, detection):
+                if full:
+                    self._faces.remove(doubtful[0])
+                    gone.append((doubtful[0], doubtful[0].failure))
+                self._faces.append(_Face(face_id=self._identity(detection), **seat))
+        return gone
+
+    def _seat(self, frame: np.ndarray, detection: "FaceDetection") -> dict | None:
+        """The detector's points on a face of MTCNN as values of a `_Face`, if they pass the checks."""
+        transform = fit_similarity(detection.five_points, self._template, self._models.size)
+        # Twice: the second crop is placed by the landmarks themselves, as every later one will be.
+        for _ in range(2):
+            crop, last = transform.crop(frame), transform
+            points_crop, confidence = self._models.detect(crop)
+            points = transform.to_frame(points_crop)
+            if self._implausible(points, frame.shape, None) or self._unsure(confidence):
+                return None
+            transform = fit_similarity(points, self._reference, self._models.size)
+        if not self._is_on(points, detection):
+            return None
+        smoothing = self._parameters.smoothing if self._parameters.mode is Mode.tracker else 0.0
+        return {
+            "smoother": Smoother(smoothing, self._reference_distance),
+            "points": points,
+            "raw": points,
+            "confidence": np.asarray(confidence, np.float32),
+            "crop": crop,
+            "transform": last,
+            "reason": f"face found (probability {detection.probability:.2f})",
+        }
+
+    def _identity(self, detection: "FaceDetection") -> int:
+        """The id of a face that was lost near there not long ago, otherwise a new one."""
+        self._places = [place for place in self._places if self._frame - place.frame <= self._parameters.remember]
+        near = [place for place in self._places if _away(detection.box, place.box) <= SAME_PLACE]
+        if near:
+            same = min(near, key=lambda place: _away(detection.box, place.box))
+            self._places.remove(same)
+            return same.face_id
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _duplicates(self) -> list[tuple[_Face, str]]:
+        """Faces whose points have come to lie on a face that was there before them."""
+        boxes = [bounding_box(face.points) for face in self._faces]
+        return [
+            (face, f"the same face as {self._faces[other].face_id}")
+            for index, face in enumerate(self._faces)
+            for other in range(index)
+            if box_iou(boxes[index], boxes[other]) > DUPLICATE_IOU
+        ]
 
     def _implausible(self, points: np.ndarray, frame_shape: tuple[int, ...], scale_before: float | None) -> str:
         """What forbids that these points (L, 2) in the frame are a face; empty if nothing does. scale_before: crop px per frame px."""
@@ -204,7 +324,7 @@ class FaceTracker:
         inside = ((points >= -0.5) & (points <= (width - 0.5, height - 0.5))).all(1).mean()
         if inside < limits.min_inside:
             return f"only {inside:.0%} of the points inside the frame"
-        fit = fit_similarity(points, self._reference, self._size)
+        fit = fit_similarity(points, self._reference, self._models.size)
         distance = _rms(fit.to_crop(points), self._reference) / self._reference_distance
         if distance > limits.max_shape_distance:
             return f"shape distance {distance:.2f}"
@@ -218,7 +338,7 @@ class FaceTracker:
         mean = float(np.mean(confidence))
         return "" if mean >= self._parameters.min_confidence else f"detector confidence {mean:.2f}"
 
-    def _failed_check(self, frame: np.ndarray, points: np.ndarray, disagreement: float | None) -> str:
+    def _failed_check(self, face: _Face, frame: np.ndarray, points: np.ndarray, disagreement: float | None) -> str:
         """The first of the checks that are due (all, while the face is uncertain) that the new points fail; empty if none.
 
         disagreement: of `_step`; None where the detector has not looked at this frame beside the tracker.
@@ -226,38 +346,44 @@ class FaceTracker:
         limits = self._parameters
 
         def due(every: int) -> bool:
-            return self._failures > 0 or self._age % every == 0
+            return face.failures > 0 or face.age % every == 0
 
         in_tracker_mode = limits.mode is Mode.tracker
-        transform = fit_similarity(points, self._reference, self._size)
         if in_tracker_mode and due(limits.cycle_every):
-            back_crop = self._track(transform.crop(self._previous_frame), transform.to_crop(points))
-            error = _rms(transform.to_frame(back_crop), self._points) / float(self._scheme.distance(points))
+            back = face.transform.to_frame(self._models.track(face.crop, face.transform.to_crop(points)))
+            error = _rms(back, face.points) / float(self._models.scheme.distance(points))
             if not error <= limits.max_cycle_error:
                 return f"cycle error {error:.2f}"
+        transform = fit_similarity(points, self._reference, self._models.size)
         if in_tracker_mode and disagreement is None and due(limits.verify_every):
-            detected_crop, confidence = self._detect(transform.crop(frame))
-            self._confidence = np.asarray(confidence, np.float32)
+            detected_crop, confidence = self._models.detect(transform.crop(frame))
+            face.confidence = np.asarray(confidence, np.float32)
             disagreement = _rms(detected_crop, transform.to_crop(points))
         if not in_tracker_mode or disagreement is not None:
-            if failure := self._unsure(self._confidence):
+            if failure := self._unsure(face.confidence):
                 return failure
             away = (disagreement or 0.0) / self._reference_distance
             if not away <= limits.max_disagreement:
                 return f"detector {away:.2f} away"
         if due(limits.face_every):
-            small = transform.then(_shrinking(self._size, FACE_CHECK_SIZE))
-            points_small = small.to_crop(points)
-            if not any(self._is_on(points_small, face) for face in self._find_faces(small.crop(frame))):
-                return "no face in the crop"
+            shrinking = _shrinking(self._models.size, FACE_CHECK_SIZE)
+            small = transform.then(shrinking)
+            seen = self._models.confirm_face(small.crop(frame), shrinking.to_crop(self._template))
+            if seen is None or not self._is_on(small.to_crop(points), seen):
+                return "no face there"
         return ""
 
     def _is_on(self, points: np.ndarray, face: "FaceDetection") -> bool:
         """Whether landmarks (L, 2) are on a face that MTCNN found, both in the same pixels: by their boxes, or by its five points."""
         if box_iou(bounding_box(points), face.box) >= SAME_FACE_IOU:
             return True
-        transform = fit_similarity(points, self._reference, self._size)
+        transform = fit_similarity(points, self._reference, self._models.size)
         return _rms(transform.to_crop(face.five_points), self._template) <= SAME_FACE_DISTANCE * self._reference_distance
+
+
+def _shown(face: _Face, before: State | None) -> FaceState:
+    reason = face.reason if face.state is not before else ""
+    return FaceState(face.face_id, face.points, face.raw, face.confidence, face.state, bounding_box(face.points), reason)
 
 
 def _shrinking(size: int, small: int) -> CropTransform:
@@ -269,6 +395,11 @@ def _shrinking(size: int, small: int) -> CropTransform:
 
 def _area(box: np.ndarray) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _away(box: np.ndarray, other: np.ndarray) -> float:
+    """Distance of the middles of two boxes, in larger sides of the first."""
+    return float(np.linalg.norm((box[:2] + box[2:] - other[:2] - other[2:]) / 2) / (box[2:] - box[:2]).max())
 
 
 def _rms(first: np.ndarray, second: np.ndarray) -> float:

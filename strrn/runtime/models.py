@@ -3,17 +3,19 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme, scheme_from_dict, scheme_to_dict
-from strrn.runtime.loop import FaceTracker, FindFaces
+from strrn.runtime.loop import FaceTracker, Models
 from strrn.runtime.parameters import RuntimeParameters, parameters_from_dict
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from strrn.core.face_detection import FaceDetection
 
 METADATA_KEYS = ("kind", "scheme", "reference_shape", "face_template", "size", "stride", "runtime", "round", "versions", "licence")
 TRACKER_FILE, DETECTOR_FILE = "tracker.onnx", "detector.onnx"
@@ -95,6 +97,14 @@ def _read_info(path: Path, raw: dict[str, str]) -> ModelInfo:
     )
 
 
+class FaceFinder(Protocol):
+    """`strrn.core.face_detection.FaceDetector`, or what stands for it."""
+
+    def __call__(self, image: np.ndarray) -> "list[FaceDetection]": ...
+
+    def confirm(self, image: np.ndarray, five_points: np.ndarray) -> "FaceDetection | None": ...
+
+
 class ModelPair:
     """tracker.onnx and detector.onnx of one folder, as the callables that the loop takes.
 
@@ -134,18 +144,20 @@ class ModelPair:
         feed = {"crop": reduce_image(crop, self.info.stride)[None], "start_points_crop": start_points_crop[None]}
         return self._tracker.run(["points_crop"], feed)[0][0]
 
-    def face_tracker(self, find_faces: FindFaces, parameters: RuntimeParameters | None = None) -> FaceTracker:
+    def face_tracker(self, faces: FaceFinder, parameters: RuntimeParameters | None = None, max_faces: int = 1) -> FaceTracker:
         """The loop over these models. parameters: None takes those stored in the file."""
-        return FaceTracker(
+        info = self.info
+        models = Models(
             detect=self.detect,
             track=self.track,
-            find_faces=find_faces,
-            scheme=self.info.scheme,
-            reference_shape=self.info.reference_shape,
-            face_template=self.info.face_template,
-            size=self.info.size,
-            parameters=parameters or self.info.runtime,
+            find_faces=faces,
+            confirm_face=faces.confirm,
+            scheme=info.scheme,
+            reference_shape=info.reference_shape,
+            face_template=info.face_template,
+            size=info.size,
         )
+        return FaceTracker(models, parameters or info.runtime, max_faces)
 
 
 def _short(value: object) -> str:

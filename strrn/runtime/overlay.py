@@ -1,4 +1,6 @@
-"""Draws the landmarks on frames: component lines, points with sub-pixel places, and what state the face is in."""
+"""Draws the landmarks on frames: component lines, points with sub-pixel places, and what state the faces are in."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -19,17 +21,29 @@ SHIFT = 4  # cv2 draws at 1/16 of a pixel
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw(frame: np.ndarray, face: FaceState, scheme: LandmarkScheme, note: str = "") -> np.ndarray:
-    """A copy of the frame (H, W, 3) uint8 RGB with the face on it. note: a short text behind the state (time, frame).
+def draw(frame: np.ndarray, faces: Sequence[FaceState], scheme: LandmarkScheme, note: str = "") -> np.ndarray:
+    """A copy of the frame (H, W, 3) uint8 RGB with the faces on it, of several with their ids. note: a short text behind the state (time).
 
     Sizes follow the face for points and lines and the frame for the label, so that 360p and 1080p look alike.
     """
     picture = frame.copy()
-    colour = STATE_COLOURS[face.state]
-    if face.has_points:
-        _draw_points(picture, face.points_frame, scheme, colour)
-    _draw_label(picture, " ".join(filter(None, [STATE_TEXTS[face.state], note])), colour)
+    shown = [face for face in faces if face.has_points]
+    for face in shown:
+        _draw_points(picture, face.points_frame, scheme, STATE_COLOURS[face.state])
+        if len(shown) > 1:
+            _draw_id(picture, face)
+    state = (shown or list(faces))[0].state
+    text = f"{len(shown)} faces" if len(shown) > 1 else STATE_TEXTS[state]
+    _draw_label(picture, " ".join(filter(None, [text, note])), STATE_COLOURS[state])
     return picture
+
+
+def _draw_id(picture: np.ndarray, face: FaceState) -> None:
+    scale = max(picture.shape[0] / 720, 0.45)
+    limit = 4 * max(picture.shape)
+    x, y = np.clip(face.box[:2], -limit, limit).round().astype(int).tolist()
+    for colour, thickness in ((DARK, 3), (STATE_COLOURS[face.state], 1)):
+        cv2.putText(picture, str(face.face_id), (x, y - 4), FONT, scale, colour, max(1, round(scale * thickness)), cv2.LINE_AA)
 
 
 def _draw_points(picture: np.ndarray, points_frame: np.ndarray, scheme: LandmarkScheme, colour: tuple[int, int, int]) -> None:

@@ -17,18 +17,23 @@ class RuntimeParameters:
     """Distances are in units of the face's `d` (inter-pupil distance for 68 points), counts in frames. docs/tracking.md explains each.
 
     detector_share: tracker mode; share of the detector's answer in every frame's points. 0: the tracker alone.
+    smoothing: tracker mode; how far a point may move of its own from frame to frame (see `Smoother`), less is calmer. 0: no smoothing.
     cycle_every, max_cycle_error: tracker mode; how often to track back to the previous frame, and the error that is too much.
     verify_every, max_disagreement, min_confidence: how often the detector looks at the tracked face (in detector mode, and with a
         detector_share, always), how far its points may be from the tracked ones, and the mean confidence that it needs.
-    face_every: how often MTCNN looks for a face in the crop.
+    face_every: how often MTCNN is asked whether the face is there.
     max_shape_distance: of the points to the reference shape after a similarity; max_scale_jump: ratio of two frames' face sizes.
     min_inside: share of the points that must lie inside the frame.
     patience: failed frames in a row after which an uncertain face is lost.
-    search_every: how often MTCNN searches the whole frame while there is no certain face.
+    search_every: how often MTCNN searches the whole frame while there is no face or an uncertain one; new_face_every: while all are certain,
+        and more may be followed.
+    remember: how long a lost face keeps its id for when it is found again near there.
+    cut_difference: mean difference of two frames, in grey levels, above which the video was cut.
     """
 
     mode: Mode
     detector_share: float
+    smoothing: float
     cycle_every: int
     max_cycle_error: float
     verify_every: int
@@ -40,15 +45,21 @@ class RuntimeParameters:
     min_inside: float
     patience: int
     search_every: int
+    new_face_every: int
+    remember: int
+    cut_difference: float
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, Mode):
             raise ValueError(f"mode: found {self.mode!r}, expected one of {[mode.name for mode in Mode]}")
         if not 0 <= self.detector_share < 1:
             raise ValueError(f"detector_share: found {self.detector_share}, expected a share in [0, 1)")
-        for name in ("cycle_every", "verify_every", "face_every", "patience", "search_every"):
+        for name in ("cycle_every", "verify_every", "face_every", "patience", "search_every", "new_face_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 1 frame")
+        for name in ("smoothing", "remember", "cut_difference"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 0")
         for name in ("max_cycle_error", "max_disagreement", "max_shape_distance"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected a distance above 0")

@@ -1,27 +1,35 @@
-"""Runs the tracking loop over a video file: an overlay video, a table of landmarks, and a summary."""
+"""Runs a tracker over the frames of a video or a camera: an overlay video, a table of landmarks, and a summary."""
 
-import csv
+import itertools
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from strrn.core.files import atomic
-from strrn.core.landmarks import LandmarkScheme
-from strrn.core.video import VideoError, VideoWriter, probe, read_frames
-from strrn.runtime.loop import FaceState, FaceTracker, State
+from strrn.core.video import VideoError, VideoFormat, VideoWriter
+from strrn.runtime.loop import State
 from strrn.runtime.overlay import draw
+from strrn.runtime.tables import landmark_table
+from strrn.runtime.tracker import Tracker
 
-OVERLAY_QUALITY = 20
+FORMATS = {".mp4": VideoFormat.h264, ".webm": VideoFormat.vp9}
+QUALITIES = {VideoFormat.h264: 20, VideoFormat.vp9: 32}
+CAMERA_FPS = 30.0  # where a camera does not say
+
+Frames = Iterable[tuple[int, float, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Frames first..last (both included) without the face that was there before; reason: what was noticed."""
+    """Frames first..last (both included) without a face that was there before; reason: what was noticed."""
 
+    face_id: int
     first: int
     last: int
     reason: str
@@ -29,78 +37,79 @@ class Loss:
 
 @dataclass(frozen=True)
 class Summary:
-    """frames: read; with_points: of these; losses: in order; track_seconds: in the loop alone; seconds: with decoding, drawing and
-    writing; damage: what was wrong with the video after these frames, empty if nothing was."""
+    """frames: read; with_points: of these, those with a face; faces: how many were followed; losses: in order; track_seconds: in the loop
+    alone; seconds: with decoding, drawing and writing; damage: what ended the video after these frames, empty for its end."""
 
     frames: int
     with_points: int
+    faces: int
     losses: list[Loss]
     track_seconds: float
     seconds: float
     damage: str
 
 
-def track_video(
-    video: Path,
-    tracker: FaceTracker,
-    scheme: LandmarkScheme,
-    overlay: Path,
-    table: Path,
-    on_frame: Callable[[int], None],
+def track_frames(
+    frames: Frames, fps: float, tracker: Tracker, overlay: Path | None, table: Path | None, on_frame: Callable[[int], None]
 ) -> Summary:
-    """Track the face of `video` and write `overlay` (H.264 MP4) and `table` (CSV); on_frame is called with the number of frames done.
+    """Track the faces in frames (number, seconds, RGB) and write `overlay` (.mp4 or .webm) and `table` (see `landmark_table`).
 
-    A video that is damaged after some frames gives both files up to there, and the summary says so. Raises FileNotFoundError or
-    VideoError, and writes nothing, where not one frame can be read.
+    on_frame is called with the number of frames done. Frames that end in a VideoError give both files up to there, and the summary says
+    so; where not one can be read it is raised and nothing is written.
     """
-    info = probe(video)
     started = time.perf_counter()
-    track_seconds, frames, with_points, damage = 0.0, 0, 0, ""
-    losses: list[Loss] = []
+    track_seconds, done, with_points, damage = 0.0, 0, 0, ""
+    losses: dict[int, Loss] = {}  # of the faces that are lost now
+    ended: list[Loss] = []
+    ids: set[int] = set()
     with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(overlay, info.fps, OVERLAY_QUALITY))
-        write_row = stack.enter_context(_landmark_table(table, scheme))
+        quality = QUALITIES[FORMATS[overlay.suffix]] if overlay else 0
+        video = stack.enter_context(VideoWriter(overlay, fps, quality, FORMATS[overlay.suffix])) if overlay else None
+        write_rows = stack.enter_context(landmark_table(table, tracker.info.scheme)) if table else None
         try:
-            for index, timestamp, frame in read_frames(video):
+            for index, seconds, frame in frames:
                 before = time.perf_counter()
-                face = tracker(frame)
+                faces = tracker(frame, seconds)
                 track_seconds += time.perf_counter() - before
-                frames, with_points = index + 1, with_points + face.has_points
-                if face.state is State.lost:
-                    losses[-1:] = _with_lost_frame(losses[-1:], index, face.reason)
-                writer.write(draw(frame, face, scheme, f"{timestamp:.2f} s"))
-                write_row(index, timestamp, face)
-                on_frame(frames)
+                done, with_points = index + 1, with_points + any(face.has_points for face in faces)
+                for face in faces:
+                    if face.state is State.lost:
+                        losses[face.face_id] = Loss(face.face_id, index, index, face.reason)
+                    else:
+                        ids.add(face.face_id)
+                        if face.face_id in losses:
+                            ended.append(replace(losses.pop(face.face_id), last=index - 1))
+                faces = faces or [tracker.nobody()]
+                if video:
+                    video.write(draw(frame, faces, tracker.info.scheme, f"{seconds:.2f} s"))
+                if write_rows:
+                    write_rows(index, seconds, faces)
+                on_frame(done)
         except VideoError as error:
-            if frames == 0:
+            if done == 0:
                 raise
             damage = str(error)
-    return Summary(frames, with_points, losses, track_seconds, time.perf_counter() - started, damage)
+    ended += [replace(loss, last=done - 1) for loss in losses.values()]
+    ended.sort(key=lambda loss: (loss.first, loss.face_id))
+    return Summary(done, with_points, len(ids), ended, track_seconds, time.perf_counter() - started, damage)
 
 
-def _with_lost_frame(last: list[Loss], frame: int, reason: str) -> list[Loss]:
-    """The last loss, made one frame longer where it reaches up to this frame, otherwise followed by a new one."""
-    if last and last[0].last == frame - 1 and not reason:
-        return [Loss(last[0].first, frame, last[0].reason)]
-    return [*last, Loss(frame, frame, reason)]
-
-
-@contextmanager
-def _landmark_table(path: Path, scheme: LandmarkScheme) -> Iterator[Callable[[int, float, FaceState], None]]:
-    """CSV: frame, timestamp, face_id, state, x0, y0, …, confidence0, …; what is not known is empty."""
-    count = scheme.num_landmarks
-    header = ["frame", "timestamp", "face_id", "state"]
-    header += [f"{axis}{i}" for i in range(count) for axis in "xy"] + [f"confidence{i}" for i in range(count)]
-    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(header)
-
-        def write_row(frame: int, timestamp: float, face: FaceState) -> None:
-            values = [*_texts(face.points_frame.ravel(), 2), *_texts(face.confidence, 3)]
-            rows.writerow([frame, f"{timestamp:.6f}", 0, face.state.name, *values])
-
-        yield write_row
-
-
-def _texts(values: np.ndarray, digits: int) -> list[str]:
-    return [f"{value:.{digits}f}" if np.isfinite(value) else "" for value in values]
+def camera_frames(number: int) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Frames of a camera, until Ctrl-C. Raises VideoError where there is no such camera, or when it gives no more pictures."""
+    camera = cv2.VideoCapture(number)
+    stop = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        if not camera.isOpened():
+            raise VideoError(f"camera {number} cannot be opened: is it plugged in, free, and may this program use it?")
+        started = time.monotonic()
+        for index in itertools.count():
+            read, frame = camera.read()
+            if stop.is_set():
+                return
+            if not read:
+                raise VideoError(f"camera {number} gives no more pictures after {index} frames: was it unplugged?")
+            yield index, time.monotonic() - started, np.ascontiguousarray(frame[..., ::-1])
+    finally:
+        signal.signal(signal.SIGINT, before)
+        camera.release()

@@ -15,9 +15,9 @@ from strrn.core.tables import read_table
 from strrn.data.datasets import load_track
 from strrn.models import checkpoint
 from strrn.models.export import export_detector, export_tracker, parity
-from strrn.runtime.benchmark import loop_frames_per_second, machine, step_milliseconds
 from strrn.runtime.models import DETECTOR_FILE, TRACKER_FILE, ModelPair, open_model
 from strrn.runtime.parameters import RuntimeParameters, parameters_to_dict
+from strrn.runtime.timing import letterboxed, loop_frames_per_second, machine, step_milliseconds
 from strrn.stages import logs
 from strrn.stages.parameters import load_section
 from strrn.stages.paths import CROPS, EXPORTED, MODELS, RENDERED, REPORTS
@@ -127,7 +127,7 @@ def main() -> None:
         starts = noisy_shapes(ModelPair(folder), crops)
         differences = checked(parameters, folder, (detector, tracker), crops, starts)
     pair = ModelPair(EXPORTED)
-    speed, share = loop_frames_per_second(pair, benchmark_clip(), parameters.benchmark_frames)
+    speed, share = loop_frames_per_second(pair, letterboxed(benchmark_clip(), parameters.benchmark_frames))
     times = {
         "tracker": step_milliseconds(pair.track, list(zip(crops, starts, strict=True))),
         "detector": step_milliseconds(pair.detect, [(crop,) for crop in crops]),
@@ -136,12 +136,12 @@ def main() -> None:
     for kind, file in (("tracker", TRACKER_FILE), ("detector", DETECTOR_FILE)):
         report[kind] = {
             "parity_px": differences[kind],
-            "step_ms_median": round(times[kind], 3),
+            "step_ms_median": round(times[kind][0], 3),
             "size_mb": round((EXPORTED / file).stat().st_size / 1e6, 3),
         }
     report |= {"loop_frames_per_second": round(speed, 1), "loop_share_with_face": round(share, 3), "machine": machine()}
     write_json(BENCHMARK, report)
-    log.info("%.1f frames/s in the whole loop, tracker step %.1f ms, detector %.1f ms", speed, times["tracker"], times["detector"])
+    log.info("%.1f frames/s in the whole loop, tracker step %.1f ms, detector %.1f ms", speed, times["tracker"][0], times["detector"][0])
 
 
 if __name__ == "__main__":

@@ -37,7 +37,10 @@ def find_faces(frame: np.ndarray, seen: bool) -> list:
 
 
 def scripted_models(seen: bool = True) -> Models:
-    return Models(detect, track, partial(find_faces, seen=seen), SCHEME, REFERENCE, TEMPLATE, SIZE)
+    def confirm(picture: np.ndarray, five_points: np.ndarray) -> None:
+        raise AssertionError("face_every is longer than the clips")
+
+    return Models(detect, track, partial(find_faces, seen=seen), confirm, SCHEME, REFERENCE, TEMPLATE, SIZE)
 
 
 PARAMETERS = RuntimeParameters(
@@ -54,6 +57,10 @@ PARAMETERS = RuntimeParameters(
     min_inside=0.5,
     patience=3,
     search_every=1,
+    smoothing=0.0,
+    new_face_every=5,
+    remember=10,
+    cut_difference=100.0,
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from strrn.core.geometry import CropTransform, bounding_box, fit_similarity
-from strrn.runtime.loop import FACE_CHECK_SIZE, FaceState, FaceTracker, State
+from strrn.runtime.loop import FACE_CHECK_SIZE, FaceState, FaceTracker, Models, State
 from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_from_dict, parameters_to_dict
 from tests.runtime.tiny import SCHEME
 
@@ -27,6 +27,10 @@ PARAMETERS = RuntimeParameters(
     min_inside=0.7,
     patience=3,
     search_every=2,
+    smoothing=0.0,
+    new_face_every=5,
+    remember=10,
+    cut_difference=100.0,
 )
 
 
@@ -73,16 +77,18 @@ class World:
         return start + np.array([3, 1]) if points is None else points + self.tracker_drift
 
     def find_faces(self, picture):
-        if picture.shape[0] == FACE_CHECK_SIZE:
-            points = self._truth_in(picture)
-        else:
-            self.searches.append(int(picture[0, 0, 0]))
-            points = self.truth[picture[0, 0, 0]]
+        self.searches.append(int(picture[0, 0, 0]))
+        points = self.truth[picture[0, 0, 0]]
         return [] if points is None else [Face(bounding_box(points), points, 0.97)]
+
+    def confirm(self, picture, five_points):
+        assert picture.shape[0] == FACE_CHECK_SIZE
+        points = self._truth_in(picture)
+        return None if points is None else Face(bounding_box(points), points, 0.97)
 
     def run(self, parameters=PARAMETERS) -> list[FaceState]:
         tracker = _tracker(self, parameters=parameters)
-        return [tracker(np.full((240, 320, 3), number, np.uint8)) for number in range(len(self.truth))]
+        return [one(tracker, number) for number in range(len(self.truth))]
 
 
 def moving(number: int) -> np.ndarray:
@@ -222,18 +228,23 @@ def test_bad_frames_and_shapes_are_refused(world):
         _tracker(scene, face_template=REFERENCE[:4])
 
 
-def _tracker(scene, **changes):
-    arguments = {
-        "detect": scene.detect,
-        "track": scene.track,
-        "find_faces": scene.find_faces,
-        "scheme": SCHEME,
-        "reference_shape": REFERENCE,
-        "face_template": REFERENCE,
-        "size": SIZE,
-        "parameters": PARAMETERS,
-    }
-    return FaceTracker(**(arguments | changes))
+def _tracker(scene, parameters=PARAMETERS, max_faces=1, **changes):
+    models = Models(
+        detect=lambda crop: scene.detect(crop),
+        track=lambda crop, start: scene.track(crop, start),
+        find_faces=lambda frame: scene.find_faces(frame),
+        confirm_face=scene.confirm,
+        scheme=SCHEME,
+        reference_shape=REFERENCE,
+        face_template=REFERENCE,
+        size=SIZE,
+    )
+    return FaceTracker(replace(models, **changes), parameters, max_faces)
+
+
+def one(tracker, number) -> FaceState:
+    """The first face of the frame with this number, or what stands for none."""
+    return (tracker(np.full((240, 320, 3), number, np.uint8)) or [tracker.nobody()])[0]
 
 
 def test_parameters_survive_the_way_through_json():

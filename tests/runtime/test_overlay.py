@@ -9,7 +9,7 @@ from tests.runtime import tiny
 
 def state(points, which=State.tracking):
     points = np.asarray(points, np.float32)
-    return FaceState(points, np.ones(len(points), np.float32), which, bounding_box(points), "")
+    return FaceState(0, points, points, np.ones(len(points), np.float32), which, bounding_box(points), "")
 
 
 def moved(frame, picture):
@@ -25,7 +25,7 @@ def test_points_are_drawn_at_their_sub_pixel_place(size, shift):
     frame = np.zeros((720, 960, 3), np.uint8)
     points = (tiny.REFERENCE - tiny.REFERENCE.mean(0)) * size + (480 + shift, 360)
     no_lines = tiny.LandmarkScheme(**{**vars(tiny.SCHEME), "edges": ()})
-    picture = draw(frame, state(points), no_lines)
+    picture = draw(frame, [state(points)], no_lines)
     assert not frame.any()  # a copy is drawn on
     change = moved(frame, picture)
     for x, y in points:
@@ -39,7 +39,7 @@ def test_points_are_drawn_at_their_sub_pixel_place(size, shift):
 def test_the_picture_is_untouched_away_from_points_and_label():
     frame = np.random.default_rng(0).integers(0, 256, (360, 480, 3), np.uint8)
     points = tiny.truth(30)
-    change = moved(frame, draw(frame, state(points), tiny.SCHEME, "1.20 s"))
+    change = moved(frame, draw(frame, [state(points)], tiny.SCHEME, "1.20 s"))
     rows, columns = np.nonzero(change)
     assert columns.min() >= points[:, 0].min() - 4 and columns.max() <= points[:, 0].max() + 4
     assert rows.min() >= points[:, 1].min() - 4 and rows.max() <= points[:, 1].max() + 4
@@ -48,11 +48,11 @@ def test_the_picture_is_untouched_away_from_points_and_label():
 @pytest.mark.parametrize("where", [(-400, 100), (1e9, 1e9), (478, 358)])
 def test_a_face_outside_the_frame_is_no_error(where):
     frame = np.zeros((360, 480, 3), np.uint8)
-    assert draw(frame, state(tiny.REFERENCE + where), tiny.SCHEME).shape == frame.shape
+    assert draw(frame, [state(tiny.REFERENCE + where)], tiny.SCHEME).shape == frame.shape
 
 
 @pytest.mark.parametrize("which", State)
 def test_every_state_has_its_label(which):
     frame = np.zeros((40, 60, 3), np.uint8)  # smaller than the label
     points = np.full((5, 2), np.nan) if which in (State.lost, State.searching) else tiny.REFERENCE
-    assert draw(frame, state(points, which), tiny.SCHEME, "0.00 s")[:, :20].any()
+    assert draw(frame, [state(points, which)], tiny.SCHEME, "0.00 s")[:, :20].any()

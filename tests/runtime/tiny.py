@@ -42,6 +42,10 @@ PARAMETERS = RuntimeParameters(
     min_inside=0.7,
     patience=3,
     search_every=1,
+    smoothing=0.0,
+    new_face_every=5,
+    remember=10,
+    cut_difference=100.0,
 )
 METADATA = {
     "scheme": scheme_to_dict(SCHEME),
@@ -132,3 +136,6 @@ class SquareFaces:
         five = ((REFERENCE - REFERENCE.mean(0)) * (np.sqrt(bright.sum()) / (SQUARE * SCALE)) + middle).astype(np.float32)
         box = np.concatenate([five.min(0), five.max(0)])
         return [SimpleNamespace(box=box, five_points=five, probability=0.95)]
+
+    def confirm(self, image: np.ndarray, five_points: np.ndarray) -> object:
+        return next(iter(self(image)), None)

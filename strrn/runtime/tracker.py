@@ -1,0 +1,150 @@
+"""What a program uses that has frames and wants landmarks."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from strrn.core.geometry import bounding_box
+from strrn.core.images import as_rgb
+from strrn.runtime.loop import FaceState, FaceTracker
+from strrn.runtime.models import CURE, TRACKER_FILE, FaceFinder, ModelPair
+from strrn.runtime.parameters import Mode
+
+if TYPE_CHECKING:
+    from strrn.core.face_detection import FaceDetection
+
+REPRO_MODELS = Path("models/export")  # of the last `dvc repro`
+PACKAGE_MODELS = Path(__file__).parent / "weights"
+FRAMES_PER_SECOND = 25.0  # in whose frames the loop counts time
+LONGEST_STEP = 25.0
+
+
+class RunningMode(Enum):
+    """image: every picture on its own. video: frames in order; the same frames give the same landmarks. live: frames of a camera; no frame
+    waits for the search of a new face, which goes on beside, so that results depend on the machine's speed."""
+
+    image = "image"
+    video = "video"
+    live = "live"
+
+
+def default_models() -> Path:
+    """models/export of the working directory, else what the package brings. Raises FileNotFoundError where there is neither."""
+    for folder in (REPRO_MODELS, PACKAGE_MODELS):
+        if (folder / TRACKER_FILE).is_file():
+            return folder
+    raise FileNotFoundError(f"no models in {REPRO_MODELS.absolute()}: {CURE}")
+
+
+class Tracker:
+    """Landmarks of the faces in a video, in the pictures of a camera, or in single pictures.
+
+        tracker = Tracker(max_faces=2)
+        for frame, seconds in my_frames:
+            for face in tracker(frame, seconds):
+                print(face.face_id, face.state, face.points_frame, face.confidence)
+
+    models: folder of tracker.onnx and detector.onnx, None for `default_models`. running_mode: image, video or live, see RunningMode.
+    channels: rgb or bgr. smooth: False gives the points as they are seen; with True these are in `raw_points_frame`. rotation: degrees
+    clockwise (90, 180, 270) that bring the faces upright. detect_only: tracking by detection, every frame anew.
+    info: what the models say of themselves, with the landmark scheme.
+    Raises FileNotFoundError or ValueError for models that are missing, damaged, or do not fit each other.
+    """
+
+    def __init__(
+        self,
+        models: Path | str | None = None,
+        *,
+        running_mode: RunningMode | str = RunningMode.video,
+        max_faces: int = 1,
+        channels: str = "rgb",
+        smooth: bool = True,
+        rotation: int = 0,
+        detect_only: bool = False,
+        num_threads: int = 1,
+        faces: FaceFinder | None = None,
+    ) -> None:
+        if rotation not in (0, 90, 180, 270):
+            raise ValueError(f"rotation: found {rotation}, expected 0, 90, 180 or 270")
+        self._mode = RunningMode(running_mode)
+        self._channels, self._turns = channels, rotation // 90
+        pair = ModelPair(models or default_models(), num_threads)
+        self.info = pair.info
+        parameters = self.info.runtime
+        if not smooth:
+            parameters = replace(parameters, smoothing=0.0)
+        if detect_only:
+            parameters = replace(parameters, mode=Mode.detector)
+        from strrn.core.face_detection import FaceDetector
+
+        faces = faces or FaceDetector()
+        self._search = _Background(faces) if self._mode is RunningMode.live else faces
+        self._loop: FaceTracker = pair.face_tracker(self._search, parameters, max_faces)
+        self._seconds: float | None = None
+
+    def reset(self) -> None:
+        """Forget the faces: the next frame is the first of a video."""
+        self._loop.reset()
+        self._seconds = None
+
+    def nobody(self) -> FaceState:
+        """What stands for a frame without a face: NaN, and whether one is searched for or was lost."""
+        return self._loop.nobody()
+
+    def __call__(self, frame: np.ndarray, seconds: float | None = None) -> list[FaceState]:
+        """The faces of a picture; a face that was lost in this frame comes last, without points.
+
+        frame: see `as_rgb`. seconds: its time, from any start; None: a twenty-fifth of a second after the frame before. Where time runs
+        backwards another video begins. Raises ValueError for what is not a picture.
+        """
+        picture = as_rgb(frame, self._channels)
+        if self._turns:
+            picture = np.ascontiguousarray(np.rot90(picture, -self._turns))
+        elapsed = 1.0
+        if seconds is not None:
+            if self._seconds is not None:
+                if seconds < self._seconds:
+                    self.reset()
+                else:
+                    elapsed = min((seconds - self._seconds) * FRAMES_PER_SECOND, LONGEST_STEP)
+            self._seconds = seconds
+        if self._mode is RunningMode.image:
+            self._loop.reset()
+        found = self._loop(picture, elapsed)
+        return [_turned_back(face, self._turns, picture.shape) for face in found] if self._turns else found
+
+
+class _Background:
+    """A search that is never waited for: it gives what the last one found, and nothing while it runs."""
+
+    def __init__(self, faces: FaceFinder) -> None:
+        from strrn.core.face_detection import FaceDetector
+
+        self.confirm = faces.confirm
+        self._faces = FaceDetector() if isinstance(faces, FaceDetector) else faces  # networks of its own: they run beside the others
+        self._pool = ThreadPoolExecutor(1)
+        self._running: Future | None = None
+
+    def __call__(self, image: np.ndarray) -> "list[FaceDetection]":
+        found = self._running.result() if self._running is not None and self._running.done() else []
+        if self._running is None or self._running.done():
+            self._running = self._pool.submit(self._faces, image.copy())
+        return found
+
+
+def _turned_back(face: FaceState, turns: int, shape: tuple[int, ...]) -> FaceState:
+    """A face of a picture of this shape that was turned clockwise, in the pixels of the picture before."""
+
+    def back(points: np.ndarray) -> np.ndarray:
+        height, width = shape[:2]
+        for _ in range(turns):
+            points = np.column_stack([points[:, 1], width - 1 - points[:, 0]]).astype(np.float32)
+            height, width = width, height
+        return points
+
+    points = back(face.points_frame)
+    return replace(face, points_frame=points, raw_points_frame=back(face.raw_points_frame), box=bounding_box(points))
