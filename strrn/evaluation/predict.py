@@ -60,18 +60,18 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
     tracker, _ = load(tracker_file)
     faces = FaceDetector()
 
-    def reduced(crop: np.ndarray, stride: int) -> torch.Tensor:
-        return torch.from_numpy(reduce_image(crop, stride)).permute(2, 0, 1)[None].float() / 255
+    def reduced(crops: Sequence[np.ndarray], stride: int) -> torch.Tensor:
+        return torch.from_numpy(np.stack([reduce_image(crop, stride) for crop in crops])).permute(0, 3, 1, 2).float() / 255
 
-    def detect(crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def detect(crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            points, confidence = detector(reduced(crop, detector.stride))
-        return points[0].numpy(), confidence[0].numpy()
+            points, confidence = detector(reduced(crops, detector.stride))
+        return points.numpy(), confidence.numpy()
 
-    def track(crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
+    def track(crops: Sequence[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            start = torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))[None]
-            return tracker(reduced(crop, tracker.stride), start)[0].numpy()
+            start = torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))
+            return tracker(reduced(crops, tracker.stride), start).numpy()
 
     return Models(
         detect=detect,
@@ -92,7 +92,8 @@ def cycle_error(models: Models, before: np.ndarray, points_before: np.ndarray, p
     of Algorithm 1; for those of a tracker alone it is L_tck along its own path (with a `detector_share`, between the two).
     """
     transform = fit_similarity(points_after, models.reference_shape, models.size)
-    back = transform.to_frame(models.track(transform.crop(before), transform.to_crop(points_after)))
+    (back_crop,) = models.track([transform.crop(before)], transform.to_crop(points_after)[None])
+    back = transform.to_frame(back_crop)
     squared = np.square(back.astype(np.float64) - points_before).sum(-1)
     return float(np.sqrt(squared.mean()) / models.scheme.distance(points_before))
 

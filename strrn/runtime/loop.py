@@ -13,7 +13,7 @@ the previous frame and compare with where the face came from), and MTCNN's opini
 in every frame, and MTCNN searches the frame to put the points back on the face.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -28,8 +28,8 @@ from strrn.runtime.smoothing import Smoother
 if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
     from strrn.core.face_detection import FaceDetection
 
-Detect = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-Track = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Detect = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
+Track = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 FindFaces = Callable[[np.ndarray], "list[FaceDetection]"]
 ConfirmFace = Callable[[np.ndarray, np.ndarray], "FaceDetection | None"]
 
@@ -61,8 +61,8 @@ class State(Enum):
 class Models:
     """What a tracking loop is built from.
 
-    detect: crop (size, size, 3) uint8 RGB -> points_crop (L, 2), confidence (L,).
-    track: crop, start_points_crop (L, 2) -> points_crop (L, 2).
+    detect: N crops (size, size, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L).
+    track: N crops, start_points_crop (N, L, 2) -> points_crop (N, L, 2).
     find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order. confirm_face: picture, five points (5, 2) where a face might be ->
     the face there, or None.
     reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
@@ -181,8 +181,8 @@ class FaceTracker:
         if self._is_cut(frame):
             gone = [(face, "scene cut") for face in self._faces]
             self._faces, self._places, self._searched = [], [], None
-        for face in self._faces:
-            self._follow(face, frame, elapsed)
+        if self._faces:
+            self._follow(frame, elapsed)
         if self._search_is_due():
             self._searched = self._frame
             gone += self._search(frame)
@@ -205,35 +205,37 @@ class FaceTracker:
         before, self._thumbnail = self._thumbnail, frame[::step_y, ::step_x].astype(np.int16)
         return before is not None and float(np.abs(self._thumbnail - before).mean()) > self._parameters.cut_difference
 
-    def _follow(self, face: _Face, frame: np.ndarray, elapsed: float) -> None:
-        """One step from the face's own previous points, and the checks that are due."""
-        face.age += 1
-        transform = fit_similarity(face.points, self._reference, self._models.size)
-        crop = transform.crop(frame)
-        start = transform.to_crop(face.points)
-        raw_crop, disagreement = self._step(face, crop, start)
-        points = transform.to_frame(face.smoother(start, raw_crop, face.confidence, elapsed))
-        implausible = self._implausible(points, frame.shape, transform.scale)
-        face.failure = implausible or self._failed_check(face, frame, points, disagreement)
-        face.failures = face.failures + 1 if face.failure else 0
-        face.state = State.uncertain if face.failure else State.tracking
-        face.reason = face.failure or "the checks pass again"
-        if not implausible:  # otherwise the points before are the better guess of where the face is
-            face.points, face.raw = points, transform.to_frame(raw_crop)
-        face.crop, face.transform = crop, transform
+    def _follow(self, frame: np.ndarray, elapsed: float) -> None:
+        """One step of every face from its own previous points, and the checks that are due."""
+        transforms = [fit_similarity(face.points, self._reference, self._models.size) for face in self._faces]
+        crops = [transform.crop(frame) for transform in transforms]
+        starts = np.stack([transform.to_crop(face.points) for transform, face in zip(transforms, self._faces, strict=True)])
+        seen, disagreements = self._step(crops, starts)
+        for face, transform, crop, start, raw, disagreement in zip(self._faces, transforms, crops, starts, seen, disagreements, strict=True):
+            face.age += 1
+            points = transform.to_frame(face.smoother(start, raw, face.confidence, elapsed))
+            implausible = self._implausible(points, frame.shape, transform.scale)
+            face.failure = implausible or self._failed_check(face, frame, points, disagreement)
+            face.failures = face.failures + 1 if face.failure else 0
+            face.state = State.uncertain if face.failure else State.tracking
+            face.reason = face.failure or "the checks pass again"
+            if not implausible:  # otherwise the points before are the better guess of where the face is
+                face.points, face.raw = points, transform.to_frame(raw)
+            face.crop, face.transform = crop, transform
 
-    def _step(self, face: _Face, crop: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float | None]:
-        """The points (L, 2) in the crop, and how far (crop px) detector and tracker are apart where both looked."""
+    def _step(self, crops: Sequence[np.ndarray], starts: np.ndarray) -> tuple[np.ndarray, list[float | None]]:
+        """The points (N, L, 2) in the crops, and how far (crop px) detector and tracker are apart where both looked."""
         share = self._parameters.detector_share
         if self._parameters.mode is Mode.tracker:
-            tracked = self._models.track(crop, start)
+            tracked = self._models.track(crops, starts)
             if share == 0:
-                return tracked, None
-        detected, confidence = self._models.detect(crop)
-        face.confidence = np.asarray(confidence, np.float32)
+                return tracked, [None] * len(crops)
+        detected, confidence = self._models.detect(crops)
+        for face, own in zip(self._faces, confidence, strict=True):
+            face.confidence = np.asarray(own, np.float32)
         if self._parameters.mode is Mode.detector:
-            return detected, None
-        return (1 - share) * tracked + share * detected, _rms(tracked, detected)
+            return detected, [None] * len(crops)
+        return (1 - share) * tracked + share * detected, [_rms(*pair) for pair in zip(tracked, detected, strict=True)]
 
     def _search_is_due(self) -> bool:
         doubtful = not self._faces or any(face.failure for face in self._faces)
@@ -274,7 +276,7 @@ class FaceTracker:
         # Twice: the second crop is placed by the landmarks themselves, as every later one will be.
         for _ in range(2):
             crop, last = transform.crop(frame), transform
-            points_crop, confidence = self._models.detect(crop)
+            (points_crop,), (confidence,) = self._models.detect([crop])
             points = transform.to_frame(points_crop)
             if self._implausible(points, frame.shape, None) or self._unsure(confidence):
                 return None
@@ -350,13 +352,13 @@ class FaceTracker:
 
         in_tracker_mode = limits.mode is Mode.tracker
         if in_tracker_mode and due(limits.cycle_every):
-            back = face.transform.to_frame(self._models.track(face.crop, face.transform.to_crop(points)))
-            error = _rms(back, face.points) / float(self._models.scheme.distance(points))
+            (back_crop,) = self._models.track([face.crop], face.transform.to_crop(points)[None])
+            error = _rms(face.transform.to_frame(back_crop), face.points) / float(self._models.scheme.distance(points))
             if not error <= limits.max_cycle_error:
                 return f"cycle error {error:.2f}"
         transform = fit_similarity(points, self._reference, self._models.size)
         if in_tracker_mode and disagreement is None and due(limits.verify_every):
-            detected_crop, confidence = self._models.detect(transform.crop(frame))
+            (detected_crop,), (confidence,) = self._models.detect([transform.crop(frame)])
             face.confidence = np.asarray(confidence, np.float32)
             disagreement = _rms(detected_crop, transform.to_crop(points))
         if not in_tracker_mode or disagreement is not None:

@@ -1,6 +1,7 @@
 """The exported pair of models as onnxruntime sessions. All that the loop has to know stands in the files' own metadata."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -133,16 +134,15 @@ class ModelPair:
                     f"({_short(ours)} and {_short(theirs)}): export both from one round"
                 )
 
-    def detect(self, crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """crop (size, size, 3) uint8 RGB -> points_crop (L, 2), confidence (L,)."""
-        feed = {"crop": reduce_image(crop, self._detector_info.stride)[None]}
-        points, confidence = self._detector.run(["points_crop", "confidence"], feed)
-        return points[0], confidence[0]
+    def detect(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """N crops (size, size, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L)."""
+        points, confidence = self._detector.run(["points_crop", "confidence"], {"crop": _reduced(crops, self._detector_info.stride)})
+        return points, confidence
 
-    def track(self, crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
-        """crop (size, size, 3) uint8 RGB, start_points_crop (L, 2) -> points_crop (L, 2)."""
-        feed = {"crop": reduce_image(crop, self.info.stride)[None], "start_points_crop": start_points_crop[None]}
-        return self._tracker.run(["points_crop"], feed)[0][0]
+    def track(self, crops: Sequence[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
+        """N crops (size, size, 3) uint8 RGB, start_points_crop (N, L, 2) -> points_crop (N, L, 2)."""
+        feed = {"crop": _reduced(crops, self.info.stride), "start_points_crop": np.asarray(start_points_crop, np.float32)}
+        return self._tracker.run(["points_crop"], feed)[0]
 
     def face_tracker(self, faces: FaceFinder, parameters: RuntimeParameters | None = None, max_faces: int = 1) -> FaceTracker:
         """The loop over these models. parameters: None takes those stored in the file."""
@@ -158,6 +158,10 @@ class ModelPair:
             size=info.size,
         )
         return FaceTracker(models, parameters or info.runtime, max_faces)
+
+
+def _reduced(crops: Sequence[np.ndarray], stride: int) -> np.ndarray:
+    return np.stack([reduce_image(crop, stride) for crop in crops])
 
 
 def _short(value: object) -> str:

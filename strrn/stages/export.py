@@ -84,7 +84,7 @@ def benchmark_clip() -> Path:
 
 def noisy_shapes(pair: ModelPair, crops: np.ndarray) -> np.ndarray:
     """(N, L, 2) start shapes for the tracker: what the detector says, moved a little."""
-    shapes = np.stack([pair.detect(crop)[0] for crop in crops])
+    shapes = pair.detect(crops)[0]
     return shapes + np.random.default_rng(0).normal(0, START_NOISE, shapes.shape).astype(np.float32)
 
 
@@ -129,8 +129,8 @@ def main() -> None:
     pair = ModelPair(EXPORTED)
     speed, share = loop_frames_per_second(pair, letterboxed(benchmark_clip(), parameters.benchmark_frames))
     times = {
-        "tracker": step_milliseconds(pair.track, list(zip(crops, starts, strict=True))),
-        "detector": step_milliseconds(pair.detect, [(crop,) for crop in crops]),
+        "tracker": step_milliseconds(pair.track, [([crop], start[None]) for crop, start in zip(crops, starts, strict=True)]),
+        "detector": step_milliseconds(pair.detect, [([crop],) for crop in crops]),
     }
     report: dict[str, object] = {"round": name}
     for kind, file in (("tracker", TRACKER_FILE), ("detector", DETECTOR_FILE)):

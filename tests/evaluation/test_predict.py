@@ -23,11 +23,11 @@ TEMPLATE = REFERENCE[[36, 45, 30, 48, 54]]
 DISTANCE = float(SCHEME.distance(REFERENCE))
 
 
-def detect(crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return REFERENCE.copy(), np.ones(len(REFERENCE), np.float32)
+def detect(crops: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return np.stack([REFERENCE] * len(crops)), np.ones((len(crops), len(REFERENCE)), np.float32)
 
 
-def track(crop: np.ndarray, start_points_crop: np.ndarray) -> np.ndarray:
+def track(crops: list[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
     return start_points_crop + np.float32([SHIFT, 0])
 
 

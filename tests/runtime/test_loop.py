@@ -230,8 +230,8 @@ def test_bad_frames_and_shapes_are_refused(world):
 
 def _tracker(scene, parameters=PARAMETERS, max_faces=1, **changes):
     models = Models(
-        detect=lambda crop: scene.detect(crop),
-        track=lambda crop, start: scene.track(crop, start),
+        detect=lambda crops: tuple(map(np.stack, zip(*(scene.detect(crop) for crop in crops), strict=True))),
+        track=lambda crops, starts: np.stack([scene.track(crop, start) for crop, start in zip(crops, starts, strict=True)]),
         find_faces=lambda frame: scene.find_faces(frame),
         confirm_face=scene.confirm,
         scheme=SCHEME,

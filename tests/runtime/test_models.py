@@ -29,10 +29,10 @@ def test_answers_of_the_pair(folder):
     crop = np.full((tiny.SIZE, tiny.SIZE, 3), 30, np.uint8)
     crop[100:140, 200:240] = 255  # centre (219.5, 119.5)
     expected = tiny.REFERENCE - tiny.REFERENCE.mean(0) + (219.5, 119.5)
-    points, confidence = pair.detect(crop)
+    (points,), (confidence,) = pair.detect([crop])
     np.testing.assert_allclose(points, expected, atol=1e-3)
     np.testing.assert_allclose(confidence, np.full(5, 0.9), atol=1e-6)
-    np.testing.assert_allclose(pair.track(crop, tiny.REFERENCE), expected, atol=1e-3)
+    np.testing.assert_allclose(pair.track([crop], tiny.REFERENCE[None])[0], expected, atol=1e-3)
 
 
 def test_missing_files_are_named_with_the_cure(folder):
