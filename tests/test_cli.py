@@ -1,9 +1,11 @@
 """The command as a user sees it: real files, real ONNX models that follow a bright square, messages and exit codes."""
 
 import csv
+import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -86,6 +88,88 @@ def test_the_video_itself_is_never_replaced(video):
     result = track(video, video, "--overwrite")
     assert result.exit_code == 1 and "the video itself" in result.output
     assert video.read_bytes() == before
+
+
+def test_a_folder_of_videos_goes_on_where_it_was(tmp_path):
+    for name in ("a", "sub/b"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        tiny.write_video(tmp_path / f"in/{name}.mp4", [True] * 4)
+    (tmp_path / "in/broken.mp4").write_bytes(b"nothing")
+    first = track(tmp_path / "in", tmp_path / "out", "--overlay", "none", "--table", "parquet")
+    assert first.exit_code == 1 and "1 of 3 videos failed: broken" in first.output and "not a video" in first.output
+    assert "a: 4 frames, 100% of them with a face" in first.output
+    made = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert made == ["a.landmarks.parquet", "sub/b.landmarks.parquet"]
+    tiny.write_video(tmp_path / "in/broken.mp4", [True] * 4)
+    again = track(tmp_path / "in", tmp_path / "out", "--overlay", "none", "--table", "parquet")
+    assert again.exit_code == 0
+    assert [line.split(",")[0] for line in again.output.splitlines()] == ["a: done before", "broken: 4 frames", "sub/b: done before"]
+
+
+def test_a_folder_of_images_is_one_video(tmp_path):
+    (tmp_path / "seq").mkdir()
+    for frame in range(4):
+        cv2.imwrite(str(tmp_path / f"seq/{frame}.png"), tiny.picture(frame, True))
+    result = track(tmp_path / "seq", tmp_path / "seq.webm", "--raw", "--faces", "2")
+    assert result.exit_code == 0, result.output
+    assert probe(tmp_path / "seq.webm").num_frames == 4 and len(read_rows(tmp_path / "seq.csv")) == 4
+
+
+class FakeCamera:
+    """Four pictures, then it is unplugged."""
+
+    def __init__(self, number):
+        self.frame, self.number = -1, number
+
+    def isOpened(self):  # noqa: N802
+        return self.number == 7
+
+    def read(self):
+        self.frame += 1
+        return self.frame < 4, tiny.picture(self.frame, True)
+
+    def release(self):
+        pass
+
+
+def test_a_camera_that_is_unplugged_keeps_what_it_gave(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    result = track(7, tmp_path)
+    assert result.exit_code == 1 and "camera 7 gives no more pictures after 4 frames" in result.output
+    assert len(read_rows(tmp_path / "camera7.landmarks.csv")) == 4
+    missing = track(8, tmp_path)
+    assert missing.exit_code == 1 and "camera 8 cannot be opened" in missing.output and not (tmp_path / "camera8.landmarks.csv").exists()
+
+
+def test_bench_prints_every_figure(monkeypatch, tmp_path, capsys):
+    video = tiny.write_video(tmp_path / "clip.mp4", [True] * 12)
+    from strrn.runtime import benchmark, timing
+
+    for module in (benchmark, timing):
+        monkeypatch.setattr(module, "FaceDetector", tiny.SquareFaces)
+
+    def in_this_process(command, **options):
+        capsys.readouterr()
+        benchmark._fresh(*command[3:])
+        return subprocess.CompletedProcess(command, 0, capsys.readouterr().out, "")
+
+    monkeypatch.setattr(benchmark.subprocess, "run", in_this_process)
+    figures = benchmark.benchmark(tiny.models_dir(), video)
+    assert set(figures) == {*benchmark.MEANINGS, "machine"}
+    assert all(figures[name] > 0 for name in benchmark.MEANINGS)
+    monkeypatch.setattr(benchmark, "benchmark", lambda models, video: figures)
+    shown = strrn("bench", video, "--models", tiny.models_dir())
+    assert shown.exit_code == 0 and all(meaning in shown.output for meaning in benchmark.MEANINGS.values())
+    assert json.loads(strrn("bench", video, "--json", "--models", tiny.models_dir()).output) == figures
+
+
+def test_bench_without_a_face(tmp_path, monkeypatch):
+    from strrn.runtime import benchmark
+
+    monkeypatch.setattr(benchmark, "FaceDetector", tiny.SquareFaces)
+    video = tiny.write_video(tmp_path / "empty.mp4", [False] * 4)
+    result = strrn("bench", video, "--models", tiny.models_dir())
+    assert result.exit_code == 1 and "no face is found in this video" in result.output
 
 
 def test_a_clip_without_a_face(tmp_path):

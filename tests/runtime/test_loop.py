@@ -267,3 +267,85 @@ def test_parameters_survive_the_way_through_json():
 def test_parameters_out_of_range_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         parameters_from_dict(parameters_to_dict(PARAMETERS) | change, "model.onnx")
+
+
+class Crowd(World):
+    """Several faces: `truth` maps frame number -> list of points_frame. A crop shows the face whose middle lies nearest to its own."""
+
+    def _truth_in(self, crop):
+        transform = self.transforms[id(crop)][0]
+        middle = (transform.size - 1) / 2
+        faces = [transform.to_crop(points) for points in self.truth[crop[0, 0, 0]]]
+        near = [points for points in faces if np.abs(points.mean(0) - middle).max() < 0.3 * transform.size]
+        return min(near, key=lambda points: np.linalg.norm(points.mean(0) - middle), default=None)
+
+    def find_faces(self, picture):
+        self.searches.append(int(picture[0, 0, 0]))
+        return [Face(bounding_box(points), points, 0.97) for points in self.truth[picture[0, 0, 0]]]
+
+
+def small(x: float, y: float) -> np.ndarray:
+    """A face of 29 x 33 pixels about (x, y)."""
+    return ((REFERENCE - REFERENCE.mean(0)) / 3 + (x, y)).astype(np.float32)
+
+
+def follow_all(scene, max_faces, numbers):
+    tracker = _tracker(scene, max_faces=max_faces)
+    return [tracker(np.full((240, 320, 3), number, np.uint8)) for number in numbers]
+
+
+def test_every_face_keeps_its_id_and_newcomers_are_found_in_time(monkeypatch):
+    # Two faces walk past each other, 80 pixels apart in height; a third one is there from frame 7 on.
+    scene = Crowd(monkeypatch, lambda n: [small(60 + 8 * n, 60), small(260 - 8 * n, 140), *[small(160, 210)] * (n >= 7)], 20)
+    frames = follow_all(scene, 3, range(20))
+    for number, faces in enumerate(frames):
+        middles = {face.face_id: face.points_frame.mean(0).round(3).tolist() for face in faces}
+        first, second, *_ = (points.mean(0).round(3).tolist() for points in scene.truth[number])
+        if number == 0:
+            ids = sorted(middles, key=lambda face_id: middles[face_id] != first)
+        assert sorted(ids) == [0, 1] and [middles[face_id] for face_id in ids] == [first, second]
+    assert [len(faces) for faces in frames] == [2] * 10 + [3] * 10
+    assert scene.searches == [0, 5, 10]  # every fifth frame while there is room for more, then never
+
+
+def test_no_more_faces_than_asked_for(monkeypatch):
+    scene = Crowd(monkeypatch, lambda n: [small(60, 60), small(160, 60), small(260, 60)], 3)
+    assert [len(faces) for faces in follow_all(scene, 2, range(3))] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("x", "face_id"), [(70, 0), (250, 1)])
+def test_a_face_that_comes_back_to_its_place_is_the_same(monkeypatch, x, face_id):
+    scene = Crowd(monkeypatch, lambda n: [small(60, 60)] if n < 4 else [small(x, 60)] if n > 12 else [], 20)
+    frames = follow_all(scene, 1, range(20))
+    lost = next(number for number, faces in enumerate(frames) if faces and faces[0].state is State.lost)
+    assert lost <= 8 and frames[lost][0].face_id == 0 and np.isnan(frames[lost][0].box).all()
+    assert frames[lost + 1 : 12] == [[]] * (11 - lost)
+    assert frames[-1][0].face_id == face_id
+
+
+def test_a_place_is_not_remembered_for_ever(monkeypatch):
+    scene = Crowd(monkeypatch, lambda n: [small(60, 60)] if n < 4 or n > 20 else [], 30)
+    assert follow_all(scene, 1, range(30))[-1][0].face_id == 1
+
+
+def test_a_cut_ends_every_face_at_once(monkeypatch):
+    scene = Crowd(monkeypatch, lambda n: [small(60, 60)] if n < 100 else [small(62, 62)], 200)
+    before, at_cut = follow_all(scene, 1, [5, 150])
+    assert [(face.face_id, face.state) for face in before] == [(0, State.tracking)]
+    assert [(face.face_id, face.state, face.reason[:10]) for face in at_cut] == [
+        (1, State.tracking, "face found"),
+        (0, State.lost, "scene cut"),
+    ]
+
+
+def test_two_sets_of_points_on_one_face_become_one(monkeypatch):
+    scene = Crowd(monkeypatch, lambda n: [small(100, 60), small(150, 60)] if n < 3 else [small(125, 60)], 8)
+    scene.find_faces = lambda picture, find=scene.find_faces: find(picture) if picture[0, 0, 0] == 0 else []
+    frames = follow_all(scene, 2, range(8))
+    assert [face.reason for faces in frames for face in faces if face.state is State.lost] == ["the same face as 0"]
+    assert [face.face_id for face in frames[-1]] == [0]
+
+
+def test_max_faces_must_be_positive(world):
+    with pytest.raises(ValueError, match="max_faces must be at least 1, found 0"):
+        _tracker(world(moving, 1), max_faces=0)
