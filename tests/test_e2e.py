@@ -11,11 +11,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
+
+from strrn.core.face_detection import FaceDetector
+from strrn.core.tables import read_table
+from strrn.core.video import read_frames
+from strrn.runtime.loop import FaceTracker, State
+from strrn.runtime.models import ModelPair
 
 pytestmark = pytest.mark.e2e
 
@@ -187,3 +195,44 @@ def test_wrong_parameters_end_with_a_message(project: Path, key: str, value: obj
     (message,) = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
     assert all(word in message for word in named), message
     assert "Traceback" not in result.stdout
+
+
+def credulous(project: Path, **changes: object) -> FaceTracker:
+    """The exported pair in the loop, with checks that leave the word to MTCNN: networks of this size know little of faces."""
+    pair = ModelPair(project / "models/export")
+    free = {"max_cycle_error": 9.0, "max_disagreement": 9.0, "min_confidence": 0.0, "max_shape_distance": 9.0, "max_scale_jump": 9.0}
+    return pair.face_tracker(FaceDetector(), replace(pair.info.runtime, min_inside=0.0, **free, **changes))
+
+
+def test_a_real_face_that_leaves_and_returns(project: Path) -> None:
+    """face_noface shows a face in its first 72 frames, noface_face from its 97th on. Without the check for cuts, which would see at once."""
+    tracker = credulous(project, cut_difference=255.0)
+    media = project / "data/raw/pyfeat"
+    first = [tracker(frame) for _, _, frame in read_frames(media / "face_noface.mov")]
+    states = [(faces or [tracker.nobody()])[0].state for faces in first]
+    assert states[:60].count(State.tracking) >= 50
+    assert State.uncertain in states[70:90] and set(states[90:]) == {State.lost}
+    (lost,) = [faces[0] for faces in first[72:] if faces and faces[0].state is State.lost]
+    assert lost.reason and lost.face_id == 0
+    second = [tracker(frame) for _, _, frame in read_frames(media / "noface_face.mov")]
+    assert not any(faces for faces in second[:96])
+    found = next(number for number, faces in enumerate(second) if faces)
+    assert 96 <= found <= 100 and second[found][0].reason.startswith("face found")
+    assert second[found][0].face_id == 1  # long after, it may be anybody
+
+
+def test_a_cut_is_seen_at_once(project: Path) -> None:
+    tracker = credulous(project)
+    faces = [tracker(frame) for _, _, frame in read_frames(project / "data/raw/pyfeat/face_noface.mov")]
+    assert [(number, each[0].reason) for number, each in enumerate(faces) if each and each[0].state is State.lost] == [(72, "scene cut")]
+
+
+def test_one_face_has_one_id_and_its_points_are_on_it(project: Path) -> None:
+    clip = project / "data/rendered/clips/rendered_test_000"
+    truth = read_table(clip.with_suffix(".parquet"))["points_frame"]
+    tracker = credulous(project)
+    faces = [tracker(frame) for _, _, frame in read_frames(clip.with_suffix(".mp4"))]
+    assert {face.face_id for each in faces for face in each} == {0}
+    for each, points in zip(faces, truth, strict=True):
+        away = np.linalg.norm(each[0].points_frame.mean(0) - points.mean(0))
+        assert away < 0.5 * np.ptp(points, 0).max()
