@@ -88,10 +88,8 @@ def track(
         from strrn.runtime.jobs import plan
 
         jobs = plan(source, out, overlay, table)
-        several = len(jobs) > 1
-        if not several and jobs[0].existing and not overwrite:
-            names = " and ".join(map(str, jobs[0].existing))
-            raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
+        if not jobs[0].of_folder:
+            _refuse_existing(jobs[0], overwrite)
 
         import cv2
 
@@ -104,24 +102,30 @@ def track(
             max_faces=faces,
             smooth=not raw,
             rotation=rotate,
-            detect_only=mode == Mode.detector.name,
+            method=mode,
             num_threads=threads,
         )
     except (ValueError, OSError) as error:
         _fail(error)
-    failed = [job.name for job in jobs if not _track_one(job, tracker, several, overwrite)]
-    if failed and several:
+    failed = [job.name for job in jobs if not _track_one(job, tracker, overwrite)]
+    if failed and jobs[0].of_folder:
         _fail(f"{len(failed)} of {len(jobs)} videos failed: {', '.join(failed)}")
     if failed:
         raise typer.Exit(1)
 
 
-def _track_one(job: "Job", tracker: "Tracker", several: bool, overwrite: bool) -> bool:
+def _refuse_existing(job: "Job", overwrite: bool) -> None:
+    if job.existing and not overwrite:
+        names = " and ".join(map(str, job.existing))
+        raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
+
+
+def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
     """Track one video and say what came of it; False where it failed or is damaged."""
     from strrn.core.video import probe, read_frames
     from strrn.runtime.video import CAMERA_FPS, camera_frames, track_frames
 
-    if several and not overwrite and job.existing == job.outputs:
+    if job.of_folder and not overwrite and job.is_done:
         OUTPUT.print(f"{job.name}: done before", markup=False)
         return True
     tracker.reset()
@@ -130,14 +134,17 @@ def _track_one(job: "Job", tracker: "Tracker", several: bool, overwrite: bool) -
             ERRORS.print("Ctrl-C ends the recording")
             frames, fps, total = camera_frames(job.source), CAMERA_FPS, 0
         else:
+            if job.existing != job.outputs:  # a video that is younger than all of them is tracked again
+                _refuse_existing(job, overwrite)
             info = probe(job.source)
             frames, fps, total = read_frames(job.source), info.fps, info.num_frames
         with _Progress(job.name, total) as progress:
             summary = track_frames(frames, fps, tracker, job.overlay, job.table, progress.update)
-    except (ValueError, OSError) as error:
-        ERRORS.print(f"error: {error}", markup=False)
+    except Exception as error:  # of whatever library: the other videos are tracked all the same
+        known = isinstance(error, ValueError | OSError)
+        ERRORS.print(f"error: {error}" if known else f"error: {job.name}: {type(error).__name__}: {error}", markup=False)
         return False
-    if several:
+    if job.of_folder:
         OUTPUT.print(f"{job.name}: {_share(summary)}, {summary.frames / summary.seconds:.0f} frames/s", markup=False)
     else:
         _report(summary, job)
@@ -298,7 +305,7 @@ class _Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]:.0f} frames/s"),
@@ -326,7 +333,8 @@ class _Progress:
         self._bar.update(self._task, completed=done, speed=speed)
         if not ERRORS.is_terminal and now - self._last_line >= 60:
             self._last_line = now
-            ERRORS.print(f"{self._what}: {done} of {self._total} frames, {speed:.0f} frames/s", markup=False)
+            of_all = f" of {self._total}" if self._total else ""
+            ERRORS.print(f"{self._what}: {done}{of_all} frames, {speed:.0f} frames/s", markup=False)
 
 
 def _share(summary: "Summary") -> str:
@@ -347,7 +355,7 @@ def _report(summary: "Summary", job: "Job") -> None:
         OUTPUT.print(f"overlay  {job.overlay}", markup=False)
     OUTPUT.print(f"table    {job.table}", markup=False)
     if summary.with_points == 0:
-        ERRORS.print("warning: no face was found in this video", markup=False)
+        ERRORS.print("warning: no face was found in this video (it takes a face of a tenth of the longer side)", markup=False)
 
 
 def _fail(error: object) -> NoReturn:

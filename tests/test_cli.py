@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -11,7 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from strrn.cli import app
-from strrn.core.video import probe, read_frames
+from strrn.core.video import VideoWriter, probe, read_frames
+from strrn.runtime import Tracker
+from strrn.runtime.models import ModelPair
+from strrn.runtime.video import track_frames
 from tests.runtime import tiny
 
 
@@ -106,6 +111,50 @@ def test_a_folder_of_videos_goes_on_where_it_was(tmp_path):
     assert [line.split(",")[0] for line in again.output.splitlines()] == ["a: done before", "broken: 4 frames", "sub/b: done before"]
 
 
+def test_a_folder_tracks_what_has_changed_and_overwrites_nothing_else(tmp_path):
+    video = tiny.write_video(tmp_path / "in/a.mp4", [True] * 4)
+    assert track(tmp_path / "in", tmp_path / "out").exit_code == 0
+    assert "done before" in track(tmp_path / "in", tmp_path / "out").output  # one video in a folder is a folder, too
+    table = tmp_path / "out/a.landmarks.csv"
+    later = table.stat().st_mtime + 10
+    tiny.write_video(video, [True] * 6)
+    os.utime(video, (later, later))
+    assert track(tmp_path / "in", tmp_path / "out").exit_code == 0 and len(read_rows(table)) == 6
+    (tmp_path / "out/a.overlay.mp4").unlink()
+    table.write_text("precious")
+    refused = track(tmp_path / "in", tmp_path / "out")
+    assert refused.exit_code == 1 and "--overwrite" in refused.output and table.read_text() == "precious"
+
+
+@pytest.mark.parametrize(("mode", "calls"), [("tracker", True), ("detector", False)])
+def test_the_mode_that_is_asked_for_runs(video, tmp_path, monkeypatch, mode, calls):
+    tracked = []
+    original = ModelPair.track
+    monkeypatch.setattr(ModelPair, "track", lambda *arguments: tracked.append(1) or original(*arguments))
+    assert track(video, tmp_path / "out", "--mode", mode).exit_code == 0
+    assert bool(tracked) == calls
+
+
+def test_frames_of_another_size_go_into_the_same_files(tmp_path):
+    def frames():
+        for frame in range(3):
+            yield frame, frame / 25, tiny.picture(frame, True)
+        yield 3, 0.12, tiny.picture(3, True, 480, 640)
+
+    done = track_frames(frames(), 25, Tracker(tiny.models_dir()), tmp_path / "a.mp4", tmp_path / "a.csv", lambda count: None)
+    assert done.frames == 4 and probe(tmp_path / "a.mp4").width == 320
+    assert [row["state"] for row in read_rows(tmp_path / "a.csv")] == ["tracking"] * 4
+
+
+def test_no_table_without_its_video(video, tmp_path, monkeypatch):
+    def full(writer, *error):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(VideoWriter, "__exit__", full)
+    result = track(video, tmp_path / "out")
+    assert result.exit_code == 1 and "no space left" in result.output and not (tmp_path / "out/clip.landmarks.csv").exists()
+
+
 def test_a_folder_of_images_is_one_video(tmp_path):
     (tmp_path / "seq").mkdir()
     for frame in range(4):
@@ -132,11 +181,21 @@ class FakeCamera:
         pass
 
 
-def test_a_camera_that_is_unplugged_keeps_what_it_gave(tmp_path, monkeypatch):
+def test_a_camera_that_is_unplugged_or_ended_keeps_what_it_gave(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
     result = track(7, tmp_path)
     assert result.exit_code == 1 and "camera 7 gives no more pictures after 4 frames" in result.output
     assert len(read_rows(tmp_path / "camera7.landmarks.csv")) == 4
+
+    def pressed(camera):
+        if camera.frame == 2:
+            signal.raise_signal(signal.SIGINT)
+        camera.frame += 1
+        return True, tiny.picture(camera.frame, True)
+
+    monkeypatch.setattr(FakeCamera, "read", pressed)
+    ended = track(7, tmp_path, "--overwrite")
+    assert ended.exit_code == 0 and len(read_rows(tmp_path / "camera7.landmarks.csv")) == 3
     missing = track(8, tmp_path)
     assert missing.exit_code == 1 and "camera 8 cannot be opened" in missing.output and not (tmp_path / "camera8.landmarks.csv").exists()
 
@@ -153,6 +212,10 @@ def test_bench_prints_every_figure(monkeypatch, tmp_path, capsys):
         benchmark._fresh(*command[3:])
         return subprocess.CompletedProcess(command, 0, capsys.readouterr().out, "")
 
+    with pytest.raises(ValueError, match=r"only 0\.0 of 4 faces side by side"):  # the stand-in for MTCNN sees one square, not four
+        benchmark.benchmark(tiny.models_dir(), video)
+    loop = timing.loop_frames_per_second
+    monkeypatch.setattr(benchmark, "loop_frames_per_second", lambda pair, frames, faces=1: (loop(pair, frames)[0], faces))
     monkeypatch.setattr(benchmark.subprocess, "run", in_this_process)
     figures = benchmark.benchmark(tiny.models_dir(), video)
     assert set(figures) == {*benchmark.MEANINGS, "machine"}

@@ -1,7 +1,7 @@
 """From what a user names (a video, a folder, a camera) to the files that are read and written."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from strrn.core.images import IMAGE_SUFFIXES
@@ -13,12 +13,13 @@ TABLES = ("csv", "parquet", "jsonl")
 
 @dataclass(frozen=True)
 class Job:
-    """source: a video file, a folder of images, or the number of a camera. overlay: None for none."""
+    """source: a video file, a folder of images, or the number of a camera. overlay: None for none. of_folder: one of a folder's videos."""
 
     source: Path | int
     name: str
     overlay: Path | None
     table: Path
+    of_folder: bool = False
 
     @property
     def outputs(self) -> list[Path]:
@@ -27,6 +28,13 @@ class Job:
     @property
     def existing(self) -> list[Path]:
         return [path for path in self.outputs if path.exists()]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all outputs are there, and younger than the video."""
+        if self.existing != self.outputs or isinstance(self.source, int):
+            return False
+        return all(path.stat().st_mtime >= self.source.stat().st_mtime for path in self.outputs)
 
 
 def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
@@ -41,28 +49,30 @@ def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
     path = Path(source)
     if source.isdecimal() and not path.exists():
         return [_job(int(source), f"camera{source}", out, overlay, table)]
-    if path.is_file() or (path.is_dir() and _is_sequence(path)):
+    if not path.exists():
+        raise FileNotFoundError(f"no video at {source}")
+    videos = _videos_below(path, out) if path.is_dir() else []
+    if not videos:
+        if path.is_dir() and not any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.iterdir()):
+            endings = ", ".join(VIDEO_SUFFIXES)
+            raise FileNotFoundError(f"{path} holds no video and no images: put files with one of the endings {endings} in")
         job = _job(path, path.stem if path.is_file() else path.resolve().name, out, overlay, table)
         if job.overlay is not None and job.overlay.resolve() == path.resolve():
             raise ValueError(f"--out {out} is the video itself: give another name")
         return [job]
-    if not path.is_dir():
-        raise FileNotFoundError(f"no video at {source}")
-    videos = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file())
-    videos = [file for file in videos if out.resolve() not in file.resolve().parents or out.resolve() in path.resolve().parents]
-    videos = [file for file in videos if ".overlay" not in file.suffixes]
-    if not videos:
-        raise FileNotFoundError(f"{path} holds no video and no images: put files with one of the endings {', '.join(VIDEO_SUFFIXES)} in")
     if out.suffix and not out.is_dir():
-        raise ValueError(f"--out {out}: the {len(videos)} videos of {path} need a folder")
+        raise ValueError(f"--out {out}: the videos of {path} need a folder")
     stems = Counter(file.with_suffix("") for file in videos)
     names = [file.relative_to(path) if stems[file.with_suffix("")] > 1 else file.relative_to(path).with_suffix("") for file in videos]
-    return [_job(file, str(name), out, overlay, table) for file, name in zip(videos, names, strict=True)]
+    return [replace(_job(file, str(name), out, overlay, table), of_folder=True) for file, name in zip(videos, names, strict=True)]
 
 
-def _is_sequence(folder: Path) -> bool:
-    suffixes = {file.suffix.lower() for file in folder.iterdir()}
-    return bool(suffixes & set(IMAGE_SUFFIXES)) and not suffixes & set(VIDEO_SUFFIXES)
+def _videos_below(folder: Path, out: Path) -> list[Path]:
+    """Without hidden files, and without what an earlier run wrote."""
+    results = out.resolve() if folder.resolve() in out.resolve().parents else None
+    found = [file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+    found = [file for file in found if not file.name.startswith(".") and ".overlay" not in file.suffixes]
+    return sorted(file for file in found if results not in file.resolve().parents)
 
 
 def _job(source: Path | int, name: str, out: Path, overlay: str, table: str) -> Job:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
 
 Detect = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 Track = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
-FindFaces = Callable[[np.ndarray], "list[FaceDetection]"]
+FindFaces = Callable[[np.ndarray], "list[FaceDetection] | None"]
 ConfirmFace = Callable[[np.ndarray, np.ndarray], "FaceDetection | None"]
 
 # Boxes that overlap this much are of one face: MTCNN's box and the landmarks' box differ by the forehead and by the pose.
@@ -46,6 +46,7 @@ SAME_PLACE = 1.0
 FACE_CHECK_SIZE = 128
 # Pixels along each side of the picture by which cuts are seen.
 THUMBNAIL = 32
+CUT = "scene cut"
 
 
 class State(Enum):
@@ -63,8 +64,8 @@ class Models:
 
     detect: N crops (size, size, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L).
     track: N crops, start_points_crop (N, L, 2) -> points_crop (N, L, 2).
-    find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order. confirm_face: picture, five points (5, 2) where a face might be ->
-    the face there, or None.
+    find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order; None: not known yet, to be asked again with the next frame.
+    confirm_face: picture, five points (5, 2) where a face might be -> the face there, or None.
     reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
     """
 
@@ -179,17 +180,14 @@ class FaceTracker:
         states = {face.face_id: face.state for face in self._faces}
         gone: list[tuple[_Face, str]] = []
         if self._is_cut(frame):
-            gone = [(face, "scene cut") for face in self._faces]
+            gone = [(face, CUT) for face in self._faces]
             self._faces, self._places, self._searched = [], [], None
         if self._faces:
             self._follow(frame, elapsed)
         if self._search_is_due():
-            self._searched = self._frame
-            gone += self._search(frame)
-        ended = [(face, face.failure) for face in self._faces if face.failures >= self._parameters.patience] + self._duplicates()
-        self._faces = [face for face in self._faces if all(face is not other for other, _ in ended)]
-        gone += ended
-        self._places += [_Place(face.face_id, bounding_box(face.points), self._frame) for face, reason in gone if reason != "scene cut"]
+            self._search(frame)
+        gone += self._ended()
+        self._places += [_Place(face.face_id, bounding_box(face.points), self._frame) for face, reason in gone if reason != CUT]
         self._had_face = self._had_face or bool(self._faces)
         self._frame += 1
         return [_shown(face, states.get(face.face_id)) for face in self._faces] + [
@@ -244,30 +242,42 @@ class FaceTracker:
         every = self._parameters.search_every if doubtful else self._parameters.new_face_every
         return self._searched is None or self._frame - self._searched >= every
 
-    def _search(self, frame: np.ndarray) -> list[tuple[_Face, str]]:
-        """Puts doubtful faces back on those that MTCNN finds near them and starts new ones; returns the doubtful ones that make room."""
+    def _search(self, frame: np.ndarray) -> None:
+        """Puts doubtful faces back on those that MTCNN finds near them, the nearest first, and starts new ones, the largest first."""
+        found = self._models.find_faces(frame)
+        if found is None:
+            return
+        self._searched = self._frame
         certain = [face for face in self._faces if not face.failure]
-        found = sorted(self._models.find_faces(frame), key=lambda detection: _area(detection.box), reverse=True)
-        found = [detection for detection in found if not any(self._is_on(face.points, detection) for face in certain)]
-        for face in self._faces:
-            near = [detection for detection in found if face.failure and _away(detection.box, bounding_box(face.points)) <= SAME_PLACE]
-            for detection in near:
-                if seat := self._seat(frame, detection):
-                    seat["reason"] += f" after {face.failure}"
-                    vars(face).update(seat, state=State.tracking, age=0, failures=0, failure="")
-                    found.remove(detection)
-                    break
-        gone = []
-        for detection in found:
-            doubtful = [face for face in self._faces if face.failure]
-            full = len(self._faces) == self._max_faces
-            if full and not doubtful:
+        free = [detection for detection in found if not any(self._is_on(face.points, detection) for face in certain)]
+        doubtful = [face for face in self._faces if face.failure]
+        pairs = [(_away(detection.box, bounding_box(face.points)), face, detection) for face in doubtful for detection in free]
+        for away, face, detection in sorted(pairs, key=lambda pair: pair[0]):
+            taken = all(other is not detection for other in free)
+            if away > SAME_PLACE or taken or not face.failure:
+                continue
+            if seat := self._seat(frame, detection):
+                seat["reason"] += f" after {face.failure}"
+                vars(face).update(seat, state=State.tracking, age=0, failures=0, failure="")
+                free = [other for other in free if other is not detection]
+        for detection in sorted(free, key=lambda detection: _area(detection.box), reverse=True):
+            if len(self._faces) == self._max_faces:
                 break
             if seat := self._seat(frame, detection):
-                if full:
-                    self._faces.remove(doubtful[0])
-                    gone.append((doubtful[0], doubtful[0].failure))
                 self._faces.append(_Face(face_id=self._identity(detection), **seat))
+
+    def _ended(self) -> list[tuple[_Face, str]]:
+        """Takes out the faces whose patience is over, and of two that have come to lie on one face the one in doubt, or the later."""
+        gone = [(face, face.failure) for face in self._faces if face.failures >= self._parameters.patience]
+        kept: list[_Face] = []
+        for face in sorted((face for face in self._faces if face.failures < self._parameters.patience), key=lambda face: face.failures):
+            box = bounding_box(face.points)
+            same = next((other for other in kept if box_iou(box, bounding_box(other.points)) > DUPLICATE_IOU), None)
+            if same is None:
+                kept.append(face)
+            else:
+                gone.append((face, f"the same face as {same.face_id}"))
+        self._faces = [face for face in self._faces if face in kept]
         return gone
 
     def _seat(self, frame: np.ndarray, detection: "FaceDetection") -> dict | None:
@@ -300,20 +310,10 @@ class FaceTracker:
         near = [place for place in self._places if _away(detection.box, place.box) <= SAME_PLACE]
         if near:
             same = min(near, key=lambda place: _away(detection.box, place.box))
-            self._places.remove(same)
+            self._places = [place for place in self._places if place is not same]
             return same.face_id
         self._next_id += 1
         return self._next_id - 1
-
-    def _duplicates(self) -> list[tuple[_Face, str]]:
-        """Faces whose points have come to lie on a face that was there before them."""
-        boxes = [bounding_box(face.points) for face in self._faces]
-        return [
-            (face, f"the same face as {self._faces[other].face_id}")
-            for index, face in enumerate(self._faces)
-            for other in range(index)
-            if box_iou(boxes[index], boxes[other]) > DUPLICATE_IOU
-        ]
 
     def _implausible(self, points: np.ndarray, frame_shape: tuple[int, ...], scale_before: float | None) -> str:
         """What forbids that these points (L, 2) in the frame are a face; empty if nothing does. scale_before: crop px per frame px."""
@@ -385,7 +385,8 @@ class FaceTracker:
 
 def _shown(face: _Face, before: State | None) -> FaceState:
     reason = face.reason if face.state is not before else ""
-    return FaceState(face.face_id, face.points, face.raw, face.confidence, face.state, bounding_box(face.points), reason)
+    values = [value.copy() for value in (face.points, face.raw, face.confidence)]
+    return FaceState(face.face_id, *values, face.state, bounding_box(face.points), reason)
 
 
 def _shrinking(size: int, small: int) -> CropTransform:

@@ -1,5 +1,7 @@
 """What a program uses that has frames and wants landmarks."""
 
+import math
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from enum import Enum
@@ -10,7 +12,7 @@ import numpy as np
 
 from strrn.core.geometry import bounding_box
 from strrn.core.images import as_rgb
-from strrn.runtime.loop import FaceState, FaceTracker
+from strrn.runtime.loop import FaceState
 from strrn.runtime.models import CURE, TRACKER_FILE, FaceFinder, ModelPair
 from strrn.runtime.parameters import Mode
 
@@ -21,6 +23,7 @@ REPRO_MODELS = Path("models/export")  # of the last `dvc repro`
 PACKAGE_MODELS = Path(__file__).parent / "weights"
 FRAMES_PER_SECOND = 25.0  # in whose frames the loop counts time
 LONGEST_STEP = 25.0
+OLDEST_SEARCH = 0.5  # seconds; a face has moved on since
 
 
 class RunningMode(Enum):
@@ -50,7 +53,8 @@ class Tracker:
 
     models: folder of tracker.onnx and detector.onnx, None for `default_models`. running_mode: image, video or live, see RunningMode.
     channels: rgb or bgr. smooth: False gives the points as they are seen; with True these are in `raw_points_frame`. rotation: degrees
-    clockwise (90, 180, 270) that bring the faces upright. detect_only: tracking by detection, every frame anew.
+    clockwise (90, 180, 270) that bring the faces upright. method: tracker, or detector (every frame anew);
+    None: as stored in the models.
     info: what the models say of themselves, with the landmark scheme.
     Raises FileNotFoundError or ValueError for models that are missing, damaged, or do not fit each other.
     """
@@ -64,12 +68,13 @@ class Tracker:
         channels: str = "rgb",
         smooth: bool = True,
         rotation: int = 0,
-        detect_only: bool = False,
+        method: Mode | str | None = None,
         num_threads: int = 1,
-        faces: FaceFinder | None = None,
     ) -> None:
         if rotation not in (0, 90, 180, 270):
             raise ValueError(f"rotation: found {rotation}, expected 0, 90, 180 or 270")
+        if channels not in ("rgb", "bgr"):
+            raise ValueError(f"channels: found {channels!r}, expected rgb or bgr")
         self._mode = RunningMode(running_mode)
         self._channels, self._turns = channels, rotation // 90
         pair = ModelPair(models or default_models(), num_threads)
@@ -77,19 +82,20 @@ class Tracker:
         parameters = self.info.runtime
         if not smooth:
             parameters = replace(parameters, smoothing=0.0)
-        if detect_only:
-            parameters = replace(parameters, mode=Mode.detector)
+        if method is not None:
+            parameters = replace(parameters, mode=Mode(method))
         from strrn.core.face_detection import FaceDetector
 
-        faces = faces or FaceDetector()
-        self._search = _Background(faces) if self._mode is RunningMode.live else faces
-        self._loop: FaceTracker = pair.face_tracker(self._search, parameters, max_faces)
+        self._faces: FaceFinder = _Background() if self._mode is RunningMode.live else FaceDetector()
+        self._loop = pair.face_tracker(self._faces, parameters, max_faces)
         self._seconds: float | None = None
 
     def reset(self) -> None:
         """Forget the faces: the next frame is the first of a video."""
         self._loop.reset()
         self._seconds = None
+        if isinstance(self._faces, _Background):
+            self._faces.forget()
 
     def nobody(self) -> FaceState:
         """What stands for a frame without a face: NaN, and whether one is searched for or was lost."""
@@ -101,11 +107,13 @@ class Tracker:
         frame: see `as_rgb`. seconds: its time, from any start; None: a twenty-fifth of a second after the frame before. Where time runs
         backwards another video begins. Raises ValueError for what is not a picture.
         """
-        picture = as_rgb(frame, self._channels)
+        picture = as_rgb(np.asarray(frame), self._channels)
         if self._turns:
             picture = np.ascontiguousarray(np.rot90(picture, -self._turns))
         elapsed = 1.0
         if seconds is not None:
+            if not math.isfinite(seconds):
+                raise ValueError(f"seconds: found {seconds}, expected a time")
             if self._seconds is not None:
                 if seconds < self._seconds:
                     self.reset()
@@ -119,21 +127,30 @@ class Tracker:
 
 
 class _Background:
-    """A search that is never waited for: it gives what the last one found, and nothing while it runs."""
+    """A search that is never waited for: None while it runs, and its result once, unless that comes too late to be true."""
 
-    def __init__(self, faces: FaceFinder) -> None:
+    def __init__(self) -> None:
         from strrn.core.face_detection import FaceDetector
 
-        self.confirm = faces.confirm
-        self._faces = FaceDetector() if isinstance(faces, FaceDetector) else faces  # networks of its own: they run beside the others
+        self.confirm = FaceDetector().confirm
+        self._faces = FaceDetector()  # networks of its own, which run beside those of `confirm`
         self._pool = ThreadPoolExecutor(1)
         self._running: Future | None = None
+        self._started = 0.0
 
-    def __call__(self, image: np.ndarray) -> "list[FaceDetection]":
-        found = self._running.result() if self._running is not None and self._running.done() else []
-        if self._running is None or self._running.done():
-            self._running = self._pool.submit(self._faces, image.copy())
-        return found
+    def __call__(self, image: np.ndarray) -> "list[FaceDetection] | None":
+        running, now = self._running, time.monotonic()
+        if running is not None and running.done():
+            self._running = None
+            if now - self._started <= OLDEST_SEARCH:
+                return running.result()
+        if self._running is None:
+            self._running, self._started = self._pool.submit(self._faces, image.copy()), now
+        return None
+
+    def forget(self) -> None:
+        """What runs now belongs to another video."""
+        self._started = -OLDEST_SEARCH
 
 
 def _turned_back(face: FaceState, turns: int, shape: tuple[int, ...]) -> FaceState:

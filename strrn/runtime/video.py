@@ -20,7 +20,7 @@ from strrn.runtime.tracker import Tracker
 
 FORMATS = {".mp4": VideoFormat.h264, ".webm": VideoFormat.vp9}
 QUALITIES = {VideoFormat.h264: 20, VideoFormat.vp9: 32}
-CAMERA_FPS = 30.0  # where a camera does not say
+CAMERA_FPS = 30.0  # of the overlay; the table has the true times
 
 Frames = Iterable[tuple[int, float, np.ndarray]]
 
@@ -55,7 +55,7 @@ def track_frames(
     """Track the faces in frames (number, seconds, RGB) and write `overlay` (.mp4 or .webm) and `table` (see `landmark_table`).
 
     on_frame is called with the number of frames done. Frames that end in a VideoError give both files up to there, and the summary says
-    so; where not one can be read it is raised and nothing is written.
+    so; where not one can be read it is raised and nothing is written. Frames of another size are fitted to the overlay's.
     """
     started = time.perf_counter()
     track_seconds, done, with_points, damage = 0.0, 0, 0, ""
@@ -63,9 +63,11 @@ def track_frames(
     ended: list[Loss] = []
     ids: set[int] = set()
     with ExitStack() as stack:
+        # The table is the outer context: it does not appear if the video cannot be finished.
+        write_rows = stack.enter_context(landmark_table(table, tracker.info.scheme)) if table else None
         quality = QUALITIES[FORMATS[overlay.suffix]] if overlay else 0
         video = stack.enter_context(VideoWriter(overlay, fps, quality, FORMATS[overlay.suffix])) if overlay else None
-        write_rows = stack.enter_context(landmark_table(table, tracker.info.scheme)) if table else None
+        size: tuple[int, int] | None = None  # of the overlay: width, height of the first frame
         try:
             for index, seconds, frame in frames:
                 before = time.perf_counter()
@@ -75,13 +77,19 @@ def track_frames(
                 for face in faces:
                     if face.state is State.lost:
                         losses[face.face_id] = Loss(face.face_id, index, index, face.reason)
-                    else:
-                        ids.add(face.face_id)
-                        if face.face_id in losses:
-                            ended.append(replace(losses.pop(face.face_id), last=index - 1))
+                        continue
+                    if face.face_id not in losses and face.face_id in ids:
+                        continue
+                    ids.add(face.face_id)
+                    # Found again, or somebody new, who takes the place of the one that was lost first.
+                    again = face.face_id if face.face_id in losses else next(iter(losses), None)
+                    if again is not None:
+                        ended.append(replace(losses.pop(again), last=index - 1))
                 faces = faces or [tracker.nobody()]
                 if video:
-                    video.write(draw(frame, faces, tracker.info.scheme, f"{seconds:.2f} s"))
+                    picture = draw(frame, faces, tracker.info.scheme, f"{seconds:.2f} s")
+                    size = size or picture.shape[1::-1]
+                    video.write(picture if picture.shape[1::-1] == size else cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
                 if write_rows:
                     write_rows(index, seconds, faces)
                 on_frame(done)
@@ -90,24 +98,32 @@ def track_frames(
                 raise
             damage = str(error)
     ended += [replace(loss, last=done - 1) for loss in losses.values()]
+    ended = [loss for loss in ended if loss.first <= loss.last]
     ended.sort(key=lambda loss: (loss.first, loss.face_id))
     return Summary(done, with_points, len(ids), ended, track_seconds, time.perf_counter() - started, damage)
 
 
 def camera_frames(number: int) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Frames of a camera, until Ctrl-C. Raises VideoError where there is no such camera, or when it gives no more pictures."""
+    """Frames of a camera, until Ctrl-C (a second one ends the program). Raises VideoError where there is no such camera, or when it gives no
+    more pictures."""
     camera = cv2.VideoCapture(number)
     stop = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    before = signal.getsignal(signal.SIGINT)
+
+    def end(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, end)
     try:
         if not camera.isOpened():
             raise VideoError(f"camera {number} cannot be opened: is it plugged in, free, and may this program use it?")
         started = time.monotonic()
         for index in itertools.count():
             read, frame = camera.read()
-            if stop.is_set():
+            if stop.is_set() and index:
                 return
-            if not read:
+            if not read or stop.is_set():
                 raise VideoError(f"camera {number} gives no more pictures after {index} frames: was it unplugged?")
             yield index, time.monotonic() - started, np.ascontiguousarray(frame[..., ::-1])
     finally:

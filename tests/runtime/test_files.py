@@ -34,8 +34,9 @@ def test_a_folder_of_videos_an_image_sequence_and_a_camera(tmp_path):
     jobs = plan(str(tmp_path / "in"), tmp_path / "in/out", "mp4", "csv")
     assert [job.name for job in jobs] == ["b", "sub/a.mov", "sub/a.mp4"]
     assert jobs[1].overlay == tmp_path / "in/out/sub/a.mov.overlay.mp4"
-    touch(*jobs[0].outputs)
-    assert [job.name for job in plan(str(tmp_path / "in"), tmp_path / "in/out", "mp4", "csv")] == ["b", "sub/a.mov", "sub/a.mp4"]
+    for out in ("in/out", "in", "."):  # overlays of an earlier run are no videos to track
+        touch(*plan(str(tmp_path / "in"), tmp_path / out, "mp4", "csv")[0].outputs)
+        assert [job.name for job in plan(str(tmp_path / "in"), tmp_path / out, "mp4", "csv")] == ["b", "sub/a.mov", "sub/a.mp4"]
     assert [job.name for job in plan(str(tmp_path / "seq"), tmp_path, "mp4", "csv")] == ["seq"]
     assert plan("1", tmp_path, "mp4", "csv")[0].source == 1
 

@@ -346,6 +346,73 @@ def test_two_sets_of_points_on_one_face_become_one(monkeypatch):
     assert [face.face_id for face in frames[-1]] == [0]
 
 
+def test_doubtful_faces_are_put_back_each_on_the_one_that_is_nearest(monkeypatch):
+    # The second face is the larger one, which MTCNN's list has first.
+    large = ((REFERENCE - REFERENCE.mean(0)) / 2.8).astype(np.float32)
+    scene = Crowd(monkeypatch, lambda n: [small(100, 60)] + [large + (150, 60)] * (n > 0), 12)
+    scene.tracker_drift = np.array([25, 0], np.float32)  # 0.25 d, which the detector notices
+    frames = follow_all(scene, 2, range(12))
+    assert all([face.face_id for face in faces] == [0, 1] for faces in frames[6:])
+    for faces in frames[6:]:
+        assert abs(faces[0].points_frame[:, 0].mean() - 100) < 20 and abs(faces[1].points_frame[:, 0].mean() - 150) < 20
+
+
+def test_another_person_does_not_take_the_seat_of_a_face_in_doubt(monkeypatch):
+    scene = Crowd(monkeypatch, lambda n: [small(60, 60), small(260, 60)], 12)
+    first = follow_all(scene, 1, [0])[0][0].points_frame.mean(0)
+    scene.confirm = lambda picture, five_points: None  # MTCNN misses the face where it is
+    scene.find_faces = lambda picture, find=scene.find_faces: [
+        face for face in find(picture) if picture[0, 0, 0] == 0 or abs(face.five_points.mean(0)[0] - first[0]) > 100
+    ]
+    states = [[(face.face_id, face.state.name) for face in faces] for faces in follow_all(scene, 1, range(12))]
+    assert states[4:7] == [[(0, "uncertain")], [(0, "uncertain")], [(0, "lost")]]  # patience: 3
+    assert states[7] == [] and states[8] == [(1, "tracking")]
+
+
+def test_of_two_on_one_face_the_one_in_doubt_ends(monkeypatch):
+    scene = Crowd(monkeypatch, lambda n: [small(100, 60), small(160, 60)], 8)
+    tracker = _tracker(scene, max_faces=2)
+    tracker(np.full((240, 320, 3), 0, np.uint8))
+    older, younger = tracker._faces
+    older.points = younger.points + 1
+    older.failures, older.failure = 1, "drifted"
+    ((ended, reason),) = tracker._ended()
+    assert ended is older and reason == f"the same face as {younger.face_id}" and tracker._faces == [younger]
+
+
+def test_what_a_program_does_to_the_points_is_its_own_affair(world):
+    tracker = _tracker(world(moving, 6))
+    for number in range(6):
+        face = one(tracker, number)
+        assert face.state is State.tracking
+        face.points_frame[:] *= 3
+        face.raw_points_frame[:] *= 3
+
+
+def test_points_are_smoothed_between_the_checks(world):
+    scene = world(lambda n: moving(0), 12)
+    noise = np.random.default_rng(0).normal(0, 3, (12, 5, 2)).astype(np.float32)
+    scene.track = lambda crop, start: scene._truth_in(crop) + noise[crop[0, 0, 0]]
+    scene.detect = lambda crop: (scene._truth_in(crop), np.full(5, 0.6, np.float32))
+    smooth = scene.run(replace(PARAMETERS, smoothing=0.01))
+    away = [
+        np.std([points(face) - truth for face, truth in zip(smooth[4:], scene.truth[4:], strict=True)])
+        for points in (lambda face: face.points_frame, lambda face: face.raw_points_frame)
+    ]
+    assert away[0] < 0.8 * away[1]
+    for face in scene.run():
+        np.testing.assert_array_equal(face.points_frame, face.raw_points_frame)
+    for face in scene.run(replace(PARAMETERS, smoothing=0.01, mode=Mode.detector)):  # the detector is what others are compared with
+        np.testing.assert_array_equal(face.points_frame, face.raw_points_frame)
+
+
+def test_a_search_that_is_not_ready_is_asked_again(world):
+    scene = world(moving, 6)
+    answers = iter([None, None, None, [Face(bounding_box(moving(3)), moving(3), 0.9)]])
+    scene.find_faces = lambda picture: next(answers)
+    assert [face.state.name for face in scene.run()] == ["searching"] * 3 + ["tracking"] * 3
+
+
 def test_max_faces_must_be_positive(world):
     with pytest.raises(ValueError, match="max_faces must be at least 1, found 0"):
         _tracker(world(moving, 1), max_faces=0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from strrn.runtime import FaceState, RunningMode, State, Tracker
+from strrn.runtime.parameters import Mode
 from strrn.runtime.tracker import default_models
 from tests.runtime import tiny
 
@@ -113,13 +114,31 @@ def test_live_frames_do_not_wait_for_the_search(monkeypatch):
     np.testing.assert_allclose(points(found[0]), tiny.truth(3), atol=0.05)
 
 
-def test_smooth_points_and_those_that_were_seen():
-    for smooth in (True, False):
-        run = tracker(smooth=smooth)
-        for number in range(3):
-            (face,) = run(tiny.picture(number, True))
-        np.testing.assert_allclose(face.raw_points_frame, tiny.truth(2), atol=0.05)
-        np.testing.assert_allclose(face.points_frame, tiny.truth(2), atol=0.05)
+def test_a_search_of_long_ago_is_not_believed(monkeypatch):
+    run = tracker(running_mode="live")
+    search = run._faces
+    assert search(PICTURE) is None
+    while not search._running.done():
+        time.sleep(0.01)
+    monkeypatch.setattr("strrn.runtime.tracker.OLDEST_SEARCH", -1.0)
+    assert search(PICTURE) is None and search._running is not None  # a new one runs
+    monkeypatch.undo()
+    run.reset()
+    while not search._running.done():
+        time.sleep(0.01)
+    assert search(PICTURE) is None
+
+
+def test_points_can_be_had_as_they_are_seen():
+    assert tracker(smooth=False)._loop._parameters.smoothing == 0.0
+    assert tracker()._loop._parameters == tiny.PARAMETERS
+    assert tracker(method="detector")._loop._parameters.mode is Mode.detector
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(seconds):
+    with pytest.raises(ValueError, match="expected a time"):
+        tracker()(PICTURE, seconds)
 
 
 def test_missing_models_say_what_to_do(tmp_path, monkeypatch):
@@ -128,5 +147,6 @@ def test_missing_models_say_what_to_do(tmp_path, monkeypatch):
         default_models()
     with pytest.raises(ValueError, match="'film' is not a valid RunningMode"):
         tracker(running_mode="film")
-    with pytest.raises(ValueError, match="rotation: found 45"):
-        tracker(rotation=45)
+    for wrong in ({"rotation": 45}, {"channels": "gbr"}):
+        with pytest.raises(ValueError, match=next(iter(wrong)) + ": found"):
+            tracker(**wrong)
