@@ -144,6 +144,19 @@ def lag_e1(sums: Sequence[tuple[float, float]]) -> float:
     return float(numerator / denominator) if denominator > 0 else float("nan")
 
 
+def calibration_error(confidence: Array, hit: Array, bins: int = 10) -> float:
+    """Expected calibration error: how far the share of hits is from the mean confidence, over bins of equally many points; NaN for none.
+
+    confidence, hit: (N,), a probability and whether it came true. Source: Naeini et al., AAAI 2015, with bins of equal mass.
+    """
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    if not parts:
+        return float("nan")
+    gaps = [abs(confidence[part].mean(dtype=np.float64) - hit[part].mean()) * len(part) for part in parts]
+    return float(sum(gaps) / len(order))
+
+
 def mean_over_frames(videos: Sequence[Array]) -> float:
     """Mean of the finite values of all videos together; NaN where there is none."""
     return _mean_finite(np.concatenate([np.ravel(values) for values in videos])) if len(videos) else float("nan")

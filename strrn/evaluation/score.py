@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from strrn.core import metrics
-from strrn.core.landmarks import LandmarkScheme
+from strrn.core.landmarks import CONFIDENCE_TOLERANCE, LandmarkScheme
 from strrn.evaluation.predictions import ClipPredictions, ClipTruth
 
 PERCENTS = (50, 90, 95, 99)
@@ -27,7 +27,7 @@ def score_with_truth(
     failure rate and percentiles, and in `missing`; means and jitter are of the frames that have one.
     Raises ValueError where a clip has no predictions at all.
     """
-    clips = [_ClipScores(_aligned(predictions, clip_id, truth, scheme), truth, scheme) for clip_id, truth in truths.items()]
+    clips = [_ClipScores(*_aligned(predictions, clip_id, truth, scheme), truth, scheme) for clip_id, truth in truths.items()]
     main, method = main_normaliser(scheme), scheme.method_normaliser
     per_frame = {name: [clip.frames[name] for clip in clips] for name in clips[0].frames} if clips else {}
     scores = {"frames": sum(len(clip.frames["jitter_e3"]) for clip in clips), "num_videos": len(clips)}
@@ -42,6 +42,8 @@ def score_with_truth(
     scores["missing"] = metrics.missing_rate(errors)
     scores["jitter_e3_excess"] = scores["jitter_e3"] - scores["truth_e3"]
     scores["rt_jitter"] = metrics.median(np.concatenate([clip.rt_jitter.ravel() for clip in clips]))
+    confidence, hit = (np.concatenate(parts) for parts in zip(*(clip.confidence for clip in clips), strict=True))
+    scores["confidence_ece"] = metrics.calibration_error(confidence, hit)
     scores["lag_e1"] = metrics.lag_e1([clip.lag for clip in clips])
     for group in ("subsets", "components"):
         names = getattr(scheme, group)
@@ -92,7 +94,7 @@ def frame_rows(predictions: Mapping[str, ClipPredictions], truths: Mapping[str, 
     """Per-frame columns for the curves: clip_id, frame, the main nme (infinity without a prediction, NaN without truth), residual_jitter."""
     columns: dict[str, list] = {"clip_id": [], "frame": [], "nme": [], "residual_jitter": []}
     for clip_id, truth in truths.items():
-        clip = _ClipScores(_aligned(predictions, clip_id, truth, scheme), truth, scheme)
+        clip = _ClipScores(*_aligned(predictions, clip_id, truth, scheme), truth, scheme)
         errors = clip.frames[f"nme_{main_normaliser(scheme)}"]
         columns["clip_id"] += [clip_id] * len(errors)
         columns["frame"] += range(len(errors))
@@ -115,9 +117,10 @@ def without_nan(content: dict) -> dict:
 
 
 class _ClipScores:
-    """Per-frame metrics of one clip. frames: name -> (T,); parts: subset or component -> (T,) nme; rt_jitter (T, L); lag: its sums."""
+    """Per-frame metrics of one clip. frames: name -> (T,); parts: subset or component -> (T,) nme; rt_jitter (T, L); lag: its sums;
+    confidence: (N,) of all points with a truth, and whether their error is as small as it says."""
 
-    def __init__(self, points: np.ndarray, truth: ClipTruth, scheme: LandmarkScheme) -> None:
+    def __init__(self, points: np.ndarray, confidence: np.ndarray, truth: ClipTruth, scheme: LandmarkScheme) -> None:
         target, valid = truth.points_frame, truth.valid
         distances = {name: scheme.distance(target, name) for name in scheme.normalisers}
         method = distances[scheme.method_normaliser]
@@ -134,6 +137,9 @@ class _ClipScores:
             "residual_jitter": metrics.residual_jitter(points, target, method, predicted),
         }
         self.rt_jitter = metrics.rt_jitter(np.where(predicted[..., None], points, np.nan), method)
+        known = predicted & np.isfinite(confidence) & np.isfinite(method)[:, None]
+        errors = metrics.point_errors(points, target, valid) / method[:, None]
+        self.confidence = confidence[known], errors[known] < CONFIDENCE_TOLERANCE
         self.lag = metrics.lag_sums(points, target, method, predicted)
         main = distances[main_normaliser(scheme)]
         groups = {name: list(indices) for name, indices in {**scheme.subsets, **scheme.components}.items()}
@@ -144,11 +150,15 @@ def _rt_jitter(clip: ClipPredictions, scheme: LandmarkScheme) -> np.ndarray:
     return metrics.rt_jitter(clip.points_frame, scheme.distance(clip.points_frame))
 
 
-def _aligned(predictions: Mapping[str, ClipPredictions], clip_id: str, truth: ClipTruth, scheme: LandmarkScheme) -> np.ndarray:
-    """Predicted points of the truth's frames, NaN where there are none."""
+def _aligned(
+    predictions: Mapping[str, ClipPredictions], clip_id: str, truth: ClipTruth, scheme: LandmarkScheme
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points and confidences of the truth's frames, NaN where there are none."""
     if clip_id not in predictions:
         raise ValueError(f"no predictions of clip {clip_id!r}; there are some of {sorted(predictions)}")
+    clip = predictions[clip_id]
     points = np.full((len(truth.points_frame), scheme.num_landmarks, 2), np.nan, np.float32)
-    known = predictions[clip_id].points_frame[: len(points)]
-    points[: len(known)] = known
-    return points
+    confidence = np.full(points.shape[:2], np.nan, np.float32)
+    count = min(len(points), len(clip.points_frame))
+    points[:count], confidence[:count] = clip.points_frame[:count], clip.confidence[:count]
+    return points, confidence

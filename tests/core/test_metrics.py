@@ -194,6 +194,17 @@ def test_mean_over_frames_and_over_videos_differ():
     assert metrics.median(np.array([3.0, NAN, 1.0, 2.0])) == 2.0
 
 
+def test_calibration_error_is_how_far_confidence_and_hits_are_apart():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(size=20_000)
+    hit = rng.uniform(size=20_000) < confidence
+    assert metrics.calibration_error(confidence, hit) < 0.02
+    assert metrics.calibration_error(np.clip(confidence + 0.2, 0, 1), hit) == pytest.approx(0.2, abs=0.03)
+    # Too sure where unsure, too unsure where sure: the mean is right, the bins are not.
+    assert metrics.calibration_error(np.array([0.2, 0.8]), np.array([False, True]), bins=2) == pytest.approx(0.2)
+    assert np.isnan(metrics.calibration_error(np.zeros(0), np.zeros(0, bool)))
+
+
 def test_inputs_are_not_changed():
     truth = walk(3)
     points, before = truth + 1, truth.copy()
