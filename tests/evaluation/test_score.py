@@ -47,8 +47,12 @@ def test_scores_of_a_shifted_track_by_hand():
     assert set(scores["components"]) == {"cheek", "left_eye", "right_eye", "nose", "mouth"}
     assert scores["jitter_e3"] == scores["residual_jitter"] == scores["rt_jitter"] == 0
     assert scores["lag_e1"] is None  # nothing moves
-    # Certain of every point, and every error is 3 / 60 = 5 % of d, which does not count as a hit; NaN says nothing.
-    assert scores["confidence_ece"] == pytest.approx(1.0)
+
+
+def test_confidence_is_compared_with_how_often_points_are_within_5_per_cent():
+    target = face(5)
+    far = predictions(target + np.float32([4, 0]))  # 4 / 60, and certain of it
+    assert score_with_truth({"a": far}, {"a": truth(target)}, SCHEME, 0.08)["confidence_ece"] == pytest.approx(1.0)
     unsure = predictions(target + np.float32([2, 0]))
     unsure.confidence[:] = 0.75
     unsure.confidence[2] = np.nan
