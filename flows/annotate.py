@@ -14,8 +14,6 @@ import io
 import json
 import os
 import sys
-from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -35,14 +33,14 @@ DAMAGED = "damaged"
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
-def annotate_video(video: str, name: str, out: str, models: str, models_hash: str) -> dict:
+def annotate_video(video: str, name: str, out: str, models: str, models_hash: str, faces: int) -> dict:
     """Track one video, unless its record says that this was done, by these models. Returns a row with COLUMNS.
 
     States: done; damaged (the files hold the frames before the damage). Raises CommandError where nothing could be tracked.
     """
     path, folder = Path(video), Path(out)
     about = path.stat()
-    identity = {"bytes": about.st_size, "modified": about.st_mtime, "models": models_hash}
+    identity = {"bytes": about.st_size, "modified": about.st_mtime, "models": models_hash, "faces": faces}
     record = folder / RECORD
     if record.is_file() and (known := json.loads(record.read_text(encoding="utf-8"))).get("identity") == identity:
         get_run_logger().info("%s: done before", name)
@@ -50,7 +48,18 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / f"{path.stem}.landmarks.csv"
     table.unlink(missing_ok=True)  # of another version of the video or the models
-    command = [str(Path(sys.executable).with_name("strrn")), "track", video, "-o", out, "--models", models, "--overwrite"]
+    command = [
+        str(Path(sys.executable).with_name("strrn")),
+        "track",
+        video,
+        "-o",
+        out,
+        "--models",
+        models,
+        "--faces",
+        str(faces),
+        "--overwrite",
+    ]
     state, detail = "done", ""
     try:
         process_group.run(command, get_run_logger().info)
@@ -64,10 +73,10 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
 
 
 @flow(name="annotate", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()))
-def annotate(videos: str, out: str, models: str = MODELS) -> list[dict]:
+def annotate(videos: str, out: str, models: str = MODELS, faces: int = 1) -> list[dict]:
     """Track every video of the folder `videos` and below into the folder `out`.
 
-    models: folder with tracker.onnx and detector.onnx. Returns a row per video, which out/summary.csv and the table artifact `annotate` have
+    models: folder with tracker.onnx and detector.onnx. faces: to follow in a video, at most. Returns a row per video, which out/summary.csv and the table artifact `annotate` have
     as well. Raises FileNotFoundError for a folder without videos or models, RuntimeError at the end where videos failed.
     """
     root, target = Path(videos), Path(out)
@@ -76,7 +85,8 @@ def annotate(videos: str, out: str, models: str = MODELS) -> list[dict]:
     try:
         names = [str(path.relative_to(root)) for path in found]
         jobs = [
-            annotate_video.submit(str(path), name, str(target / name), models, identity) for path, name in zip(found, names, strict=True)
+            annotate_video.submit(str(path), name, str(target / name), models, identity, faces)
+            for path, name in zip(found, names, strict=True)
         ]
         rows = [_row(name, job.result(raise_on_failure=False)) for name, job in zip(names, jobs, strict=True)]
     except BaseException:  # cancelled: the videos that are being tracked have to end too, or the threads would wait for them
@@ -113,13 +123,16 @@ def hash_models(models: Path) -> str:
 
 
 def count_states(table: Path) -> dict[str, object]:
-    """frames, share of them with a face, and how often the face was lost, of a table of `strrn track`."""
+    """frames, share of them with a face, and how often a face was lost, of a table of `strrn track`."""
+    frames, with_face, times_lost = set(), set(), 0
     with table.open(newline="", encoding="utf-8") as file:
-        states = [row["state"] for row in csv.DictReader(file)]
-    counts = Counter(states)
-    with_face = counts["tracking"] + counts["uncertain"]
-    losses = sum(after == "lost" != before for before, after in pairwise(states))
-    return {"frames": len(states), "with_face": round(with_face / len(states), 4) if states else 0.0, "times_lost": losses}
+        for row in csv.DictReader(file):
+            frames.add(row["frame"])
+            if row["state"] in ("tracking", "uncertain"):
+                with_face.add(row["frame"])
+            times_lost += row["state"] == "lost" and row["face_id"] != ""  # said once, when it is lost; then there is no face
+    share = round(len(with_face) / len(frames), 4) if frames else 0.0
+    return {"frames": len(frames), "with_face": share, "times_lost": times_lost}
 
 
 def write_summary(path: Path, rows: list[dict]) -> None:
@@ -147,7 +160,8 @@ if __name__ == "__main__":
     parser.add_argument("videos", help="folder of videos, searched below as well")
     parser.add_argument("-o", "--out", required=True, help="folder for the results")
     parser.add_argument("--models", default=MODELS, help="folder with tracker.onnx and detector.onnx (default: %(default)s)")
+    parser.add_argument("--faces", type=int, default=1, help="follow at most so many faces in a video (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="videos at a time (default: %(default)s, one a core)")
     arguments = parser.parse_args()
     runner = ThreadPoolTaskRunner(max_workers=arguments.workers)
-    annotate.with_options(task_runner=runner)(arguments.videos, arguments.out, arguments.models)
+    annotate.with_options(task_runner=runner)(arguments.videos, arguments.out, arguments.models, arguments.faces)

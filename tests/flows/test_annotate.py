@@ -72,9 +72,20 @@ def test_what_is_missing_is_named(videos, tmp_path):
 
 
 def test_states_are_counted(tmp_path):
-    states = ["searching", "tracking", "uncertain", "lost", "lost", "tracking", "lost"]
-    (tmp_path / "t.csv").write_text("frame,state\n" + "".join(f"{i},{state}\n" for i, state in enumerate(states)))
-    assert count_states(tmp_path / "t.csv") == {"frames": 7, "with_face": round(3 / 7, 4), "times_lost": 2}
+    # Frames 3 and 7 say that a face was lost; in frame 5 there are two.
+    rows = [
+        "0,,searching",
+        "1,0,tracking",
+        "2,0,uncertain",
+        "3,0,lost",
+        "4,,lost",
+        "5,0,tracking",
+        "5,1,tracking",
+        "6,0,tracking",
+        "7,0,lost",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["frame,face_id,state", *rows]) + "\n")
+    assert count_states(tmp_path / "t.csv") == {"frames": 8, "with_face": 0.5, "times_lost": 2}
 
 
 def test_a_record_of_other_models_does_not_count(server, videos, tmp_path):
