@@ -76,8 +76,9 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
 def annotate(videos: str, out: str, models: str = MODELS, faces: int = 1) -> list[dict]:
     """Track every video of the folder `videos` and below into the folder `out`.
 
-    models: folder with tracker.onnx and detector.onnx. faces: to follow in a video, at most. Returns a row per video, which out/summary.csv and the table artifact `annotate` have
-    as well. Raises FileNotFoundError for a folder without videos or models, RuntimeError at the end where videos failed.
+    models: folder with tracker.onnx and detector.onnx. faces: to follow in a video, at most. Returns a row per video, which
+    out/summary.csv and the table artifact `annotate` have as well. Raises FileNotFoundError for a folder without videos or models,
+    RuntimeError at the end where videos failed.
     """
     root, target = Path(videos), Path(out)
     found = find_videos(root, target)
