@@ -195,7 +195,7 @@ def info(model: Annotated[Path, typer.Argument(help="tracker.onnx or detector.on
         "kind": about.kind,
         "round": about.round,
         "landmarks": f"{about.scheme.num_landmarks} ({about.scheme.name})",
-        "crop": f"{about.size} x {about.size} px",
+        "crop": f"{about.size} x {about.size} px, read as means of {about.stride} x {about.stride}",
         "inputs": ", ".join(f"{value.name} {value.type} {value.shape}" for value in session.get_inputs()),
         "outputs": ", ".join(f"{value.name} {value.type} {value.shape}" for value in session.get_outputs()),
         "file": f"{model.stat().st_size / 1e6:.1f} MB",
