@@ -4,7 +4,7 @@ Graphs (batch size free):
     detector: crop (B, h, h, 3) uint8 RGB -> points_crop (B, L, 2), confidence (B, L), float32
     tracker:  crop (B, h, h, 3) uint8 RGB, start_points_crop (B, L, 2) float32 -> points_crop (B, L, 2) float32
 `crop` is the crop of `size` pixels averaged over blocks of stride x stride, h = size // stride (both stand in the metadata): OpenCV does
-that twenty times faster than a graph. Points are in pixels of the whole crop. Weights are float16 in the file, float32 when it runs.
+that twenty times faster than a graph. Points are in pixels of the whole crop. Large weights are float16 in the file, float32 when it runs.
 
 Exported by `dynamo=True`: it exports the hourglass's antialiased resizing, which the TorchScript exporter refuses; for MDM and STRRN
 both give the same speed and parity.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 OPSET = 20
-LARGE = 1024  # numbers in a weight
+LARGE = 60_000  # numbers in a weight. Smaller ones save little, and the last layers among them move points by hundredths of a pixel
 
 
 class _DetectorGraph(nn.Module):
@@ -97,7 +97,7 @@ def _export(graph: nn.Module, points: tuple[Tensor, ...], outputs: list[str], pa
 
 
 def _store_as_half(model: onnx.ModelProto) -> None:
-    """Large weights are stored as float16 and widened when the file is loaded: half the size, the same speed, some hundredths of a pixel."""
+    """Large weights are stored as float16 and widened when the file is loaded: little more than half the size, the same speed."""
     graph = model.graph
     large = [weight for weight in graph.initializer if weight.data_type == onnx.TensorProto.FLOAT and np.prod(weight.dims) >= LARGE]
     widening = []
