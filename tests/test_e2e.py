@@ -176,27 +176,6 @@ def test_an_experiment_changes_a_round_and_its_metrics_are_shown(project: Path) 
     assert "ced" in (project / "plots/index.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "stage", "named"),
-    [
-        ("render.stills.colour", 1, "render", ["params.yaml", "render", "colour"]),
-        ("render.stills.train", -1, "render", ["params.yaml", "render", "train", "-1"]),
-        ("mine.threshold_kind", "magic", "mine@r1", ["params.yaml", "threshold_kind", "magic"]),
-    ],
-)
-def test_wrong_parameters_end_with_a_message(project: Path, key: str, value: object, stage: str, named: list[str]) -> None:
-    before = (project / "params.yaml").read_text()
-    edit_params(project, lambda params: OmegaConf.update(params, key, value, force_add=True))
-    try:
-        result = run(project, "dvc", "repro", "--single-item", stage)
-    finally:
-        (project / "params.yaml").write_text(before)
-    assert result.returncode != 0
-    (message,) = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
-    assert all(word in message for word in named), message
-    assert "Traceback" not in result.stdout
-
-
 def credulous(project: Path, **changes: object) -> FaceTracker:
     """The exported pair in the loop, with checks that leave the word to MTCNN: networks of this size know little of faces."""
     pair = ModelPair(project / "models/export")
@@ -236,3 +215,24 @@ def test_one_face_has_one_id_and_its_points_are_on_it(project: Path) -> None:
     for each, points in zip(faces, truth, strict=True):
         away = np.linalg.norm(each[0].points_frame.mean(0) - points.mean(0))
         assert away < 0.5 * np.ptp(points, 0).max()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stage", "named"),
+    [
+        ("render.stills.colour", 1, "render", ["params.yaml", "render", "colour"]),
+        ("render.stills.train", -1, "render", ["params.yaml", "render", "train", "-1"]),
+        ("mine.threshold_kind", "magic", "mine@r1", ["params.yaml", "threshold_kind", "magic"]),
+    ],
+)
+def test_wrong_parameters_end_with_a_message(project: Path, key: str, value: object, stage: str, named: list[str]) -> None:
+    before = (project / "params.yaml").read_text()
+    edit_params(project, lambda params: OmegaConf.update(params, key, value, force_add=True))
+    try:
+        result = run(project, "dvc", "repro", "--single-item", stage)
+    finally:
+        (project / "params.yaml").write_text(before)
+    assert result.returncode != 0
+    (message,) = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
+    assert all(word in message for word in named), message
+    assert "Traceback" not in result.stdout
