@@ -88,8 +88,6 @@ def track(
         from strrn.runtime.jobs import plan
 
         jobs = plan(source, out, overlay, table)
-        if not jobs[0].of_folder:
-            _refuse_existing(jobs[0], overwrite)
 
         import cv2
 
@@ -114,12 +112,6 @@ def track(
         raise typer.Exit(1)
 
 
-def _refuse_existing(job: "Job", overwrite: bool) -> None:
-    if job.existing and not overwrite:
-        names = " and ".join(map(str, job.existing))
-        raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
-
-
 def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
     """Track one video and say what came of it; False where it failed or is damaged."""
     from strrn.core.video import probe, read_frames
@@ -130,12 +122,14 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
         return True
     tracker.reset()
     try:
+        is_outdated = job.of_folder and job.existing == job.outputs  # the video is younger: it is tracked again
+        if job.existing and not overwrite and not is_outdated:
+            names = " and ".join(map(str, job.existing))
+            raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
         if isinstance(job.source, int):
             ERRORS.print("Ctrl-C ends the recording")
             frames, fps, total = camera_frames(job.source), CAMERA_FPS, 0
         else:
-            if job.existing != job.outputs:  # a video that is younger than all of them is tracked again
-                _refuse_existing(job, overwrite)
             info = probe(job.source)
             frames, fps, total = read_frames(job.source), info.fps, info.num_frames
         with _Progress(job.name, total) as progress:
