@@ -33,10 +33,11 @@ from strrn.core.images import draw_points
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.progress import progress
 from strrn.data.crops import CropParameters, crop_still
-from strrn.data.datasets import Batches, LabelledCrops, StillDataset, concatenated, load_still_crops, network_input
+from strrn.data.datasets import Batches, LabelledCrops, StillDataset, concatenated, load_still_crops
 from strrn.data.sources.pts import LabelledImage
 from strrn.models import checkpoint
 from strrn.models.parameters import MDMParameters, as_dict
+from strrn.models.pixels import network_input
 from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
 from strrn.stages import logs

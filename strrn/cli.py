@@ -70,6 +70,10 @@ def track(
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Points as they are seen, not smoothed.")] = False,
     rotate: Annotated[int, typer.Option(help="Degrees clockwise (90, 180, 270) that bring the faces upright.")] = 0,
+    min_face: Annotated[
+        float,
+        typer.Option(help="Smallest face that is looked for: its side as a share of the picture's larger side. Smaller takes longer."),
+    ] = 0.1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
@@ -101,6 +105,7 @@ def track(
             smooth=not raw,
             rotation=rotate,
             method=mode,
+            min_face=min_face,
             num_threads=threads,
         )
     except (ValueError, OSError) as error:
@@ -115,7 +120,7 @@ def track(
 def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
     """Track one video and say what came of it; False where it failed or is damaged."""
     from strrn.core.video import probe, read_frames
-    from strrn.runtime.video import CAMERA_FPS, camera_frames, track_frames
+    from strrn.runtime.video import camera_frames, track_frames
 
     if job.of_folder and not overwrite and job.is_done:
         OUTPUT.print(f"{job.name}: done before", markup=False)
@@ -128,12 +133,11 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
             raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
         if isinstance(job.source, int):
             ERRORS.print("Ctrl-C ends the recording")
-            frames, fps, total = camera_frames(job.source), CAMERA_FPS, 0
+            frames, total = camera_frames(job.source), 0
         else:
-            info = probe(job.source)
-            frames, fps, total = read_frames(job.source), info.fps, info.num_frames
+            frames, total = read_frames(job.source), probe(job.source).num_frames
         with _Progress(job.name, total) as progress:
-            summary = track_frames(frames, fps, tracker, job.overlay, job.table, progress.update)
+            summary = track_frames(frames, tracker, job.overlay, job.table, progress.update)
     except Exception as error:  # of whatever library: the other videos are tracked all the same
         known = isinstance(error, ValueError | OSError)
         ERRORS.print(f"error: {error}" if known else f"error: {job.name}: {type(error).__name__}: {error}", markup=False)
@@ -349,7 +353,7 @@ def _report(summary: "Summary", job: "Job") -> None:
         OUTPUT.print(f"overlay  {job.overlay}", markup=False)
     OUTPUT.print(f"table    {job.table}", markup=False)
     if summary.with_points == 0:
-        ERRORS.print("warning: no face was found in this video (it takes a face of a tenth of the longer side)", markup=False)
+        ERRORS.print("warning: no face was found in this video (smaller ones than --min-face are not looked for)", markup=False)
 
 
 def _fail(error: object) -> NoReturn:

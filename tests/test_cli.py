@@ -141,7 +141,7 @@ def test_frames_of_another_size_go_into_the_same_files(tmp_path):
             yield frame, frame / 25, tiny.picture(frame, True)
         yield 3, 0.12, tiny.picture(3, True, 480, 640)
 
-    done = track_frames(frames(), 25, Tracker(tiny.models_dir()), tmp_path / "a.mp4", tmp_path / "a.csv", lambda count: None)
+    done = track_frames(frames(), Tracker(tiny.models_dir()), tmp_path / "a.mp4", tmp_path / "a.csv", lambda count: None)
     assert done.frames == 4 and probe(tmp_path / "a.mp4").width == 320
     assert [row["state"] for row in read_rows(tmp_path / "a.csv")] == ["tracking"] * 4
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# Faces are looked for in a picture of at most this size: the five points need no more, and time grows with the area.
-MAX_SIDE = 480
-# Smallest face, as a share of the picture's larger side, but never below 24 pixels of the shrunken picture.
-MIN_FACE_SHARE = 0.1
+# Smallest face that is looked for, as a share of the picture's larger side, and in pixels of the picture that is searched.
+MIN_FACE = 0.1
 MIN_FACE_PIXELS = 24
+# The larger side of the picture that is searched, if the smallest face does not need more: five points need no more, and time grows with
+# the area.
+SEARCHED_SIDE = 480
 # Probabilities at which P-, R- and O-Net let a box pass. The O-Net's is the reported one.
 PASS_PROBABILITIES = (0.6, 0.7, 0.9)
 PYRAMID_FACTOR = 0.709
@@ -25,7 +26,7 @@ PNET_CELL, PNET_STRIDE = 12, 2
 BOX_OF_FIVE_POINTS = np.array([[-1.8, -2.7], [1.6, 1.94]])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceDetection:
     """box: (4,) x0, y0, x1, y1; five_points (5, 2): left and right eye of the picture, nose, left and right mouth corner; all in pixels
     of the picture given. probability: of being a face."""
@@ -36,20 +37,27 @@ class FaceDetection:
 
 
 class FaceDetector:
-    """Callable: (H, W, 3) uint8 RGB -> the faces found, most probable first. Networks are loaded with the first picture."""
+    """Callable: (H, W, 3) uint8 RGB -> the faces found, most probable first. Networks are loaded with the first picture.
 
-    def __init__(self) -> None:
+    min_face: side of the smallest face that is looked for, as a share of the picture's larger side; half the size takes up to four times
+    as long.
+    """
+
+    def __init__(self, min_face: float = MIN_FACE) -> None:
+        if not 0 < min_face <= 1:
+            raise ValueError(f"min_face: found {min_face}, expected a share of the picture's larger side, above 0 and at most 1")
+        self._min_face = min_face
         self._nets: tuple[cv2.dnn.Net, ...] | None = None
 
     def __call__(self, image: np.ndarray) -> list[FaceDetection]:
         """Raises ValueError for anything but a (H, W, 3) uint8 picture; a picture too small for a face has none."""
         self._prepare(image)
-        scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
-        small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        if min(small.shape[:2]) < MIN_FACE_PIXELS:
+        scale = min(1.0, max(SEARCHED_SIDE, MIN_FACE_PIXELS / self._min_face) / max(image.shape[:2]))
+        if scale * min(image.shape[:2]) < MIN_FACE_PIXELS:
             return []
+        small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         pixels = _normalised(small)
-        boxes = self._propose(pixels, max(MIN_FACE_PIXELS, MIN_FACE_SHARE * max(small.shape[:2])))
+        boxes = self._propose(pixels, max(MIN_FACE_PIXELS, self._min_face * max(small.shape[:2])))
         boxes = self._refine(pixels, boxes)
         boxes, probabilities, points = self._locate(pixels, boxes)
 

@@ -40,12 +40,16 @@ class CropTransform:
 
     def to_frame(self, points_crop: np.ndarray) -> np.ndarray:
         """points_crop (..., 2) -> points_frame (..., 2), float32."""
-        matrix = self.matrix
-        inverse = np.linalg.inv(matrix[:, :2])
-        return ((np.asarray(points_crop, np.float64) - matrix[:, 2]) @ inverse.T).astype(np.float32)
+        inverse = np.array([[self.a, -self.b], [self.b, self.a]]) / (self.a * self.a + self.b * self.b)  # transposed
+        return ((np.asarray(points_crop, np.float64) - (self.tx, self.ty)) @ inverse).astype(np.float32)
 
-    def crop(self, frame: np.ndarray) -> np.ndarray:
-        """The (size, size, 3) uint8 crop of a (H, W, 3) uint8 frame; pixels outside the frame are black."""
+    def crop(self, frame: np.ndarray, stride: int = 1) -> np.ndarray:
+        """The (size, size, 3) uint8 crop of a (H, W, 3) uint8 frame; pixels outside the frame are black.
+
+        stride: n gives the same view in pixels n times as large, (size // n, size // n, 3); a rest is cut off.
+        """
+        if stride > 1:
+            return self.then(resizing(1 / stride, self.size // stride)).crop(frame)
         matrix, shrink = self.matrix, int(1 / self.scale)
         if shrink >= 2:
             # warpAffine looks at four pixels, whatever lies between them: a large face is averaged over blocks first.
@@ -70,6 +74,11 @@ class CropTransform:
             ty=other.b * self.tx + other.a * self.ty + other.ty,
             size=other.size,
         )
+
+
+def resizing(scale: float, size: int) -> CropTransform:
+    """From a crop to the same view in pixels of 1 / scale the size: the upper left corners of the upper left pixels coincide."""
+    return CropTransform(scale, 0.0, scale / 2 - 0.5, scale / 2 - 0.5, size)
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray, size: int) -> CropTransform:

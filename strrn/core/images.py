@@ -34,7 +34,8 @@ def as_rgb(image: np.ndarray, channels: str = "rgb") -> np.ndarray:
     """
     if channels not in ("rgb", "bgr"):
         raise ValueError(f"channels: found {channels!r}, expected rgb or bgr")
-    shape = np.shape(image)
+    image = np.asarray(image)
+    shape = image.shape
     if len(shape) not in (2, 3) or 0 in shape or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
         raise ValueError(f"expected a picture (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), found {shape}")
     if image.dtype not in (np.uint8, np.uint16):

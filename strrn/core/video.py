@@ -17,7 +17,9 @@ import numpy as np
 from strrn.core.files import atomic
 from strrn.core.images import IMAGE_SUFFIXES, decode_image
 
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 FOLDER_FPS = 25.0  # images do not say
+CLOCK = 90_000  # ticks a second, for frames with times of their own
 
 
 class VideoError(ValueError):
@@ -74,7 +76,7 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
 
 def _frame_images(folder: Path) -> list[Path]:
     """The images in a folder in the order of the numbers in their names: 0.999.jpg comes before 0.1000.jpg."""
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
     return sorted(paths, key=lambda path: ([int(number) for number in re.findall(r"\d+", path.stem)], path.name))
 
 
@@ -149,19 +151,20 @@ class VideoWriter:
     The file appears under its name when the block ends well. Frames of odd height or width get their last row or column twice,
     because the 4:2:0 colour format holds even sizes only.
 
+    fps: frames a second; None: every frame comes with its time.
     quality: the encoder's constant rate factor, lower = better (H.264: 18 is visually lossless; VP9: 30 is good).
     Raises ValueError for frames that are not (H, W, 3) uint8 or change their size, and for a block that wrote no frame.
     """
 
-    def __init__(self, path: Path | str, fps: float, quality: int, video_format: VideoFormat = VideoFormat.h264) -> None:
-        if not fps > 0:
+    def __init__(self, path: Path | str, fps: float | None, quality: int, video_format: VideoFormat = VideoFormat.h264) -> None:
+        if fps is not None and not fps > 0:
             raise ValueError(f"video {path}: fps must be positive, found {fps}")
         self.path = Path(path)
-        self._rate = Fraction(fps).limit_denominator(1001)
+        self._rate = None if fps is None else Fraction(fps).limit_denominator(1001)
         self._quality = quality
         self._format = video_format
         self._shape: tuple[int, ...] | None = None
-        self._num_frames = 0
+        self._num_frames, self._pts, self._gap = 0, -1, 1
 
     def __enter__(self) -> "VideoWriter":
         container_format, options = CONTAINERS[self._format]
@@ -173,8 +176,9 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append a frame, (H, W, 3) uint8 RGB."""
+    def write(self, frame: np.ndarray, seconds: float | None = None) -> None:
+        """Append a frame, (H, W, 3) uint8 RGB. seconds: its time, for a writer without fps; one that is not later than the frame before it
+        comes a tick later."""
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise ValueError(f"video {self.path}: a frame must be (H, W, 3) uint8, found {frame.shape} {frame.dtype}")
         if self._shape is None:
@@ -185,7 +189,9 @@ class VideoWriter:
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture.pts = self._num_frames
+        before = self._pts
+        self._pts = picture.pts = self._num_frames if self._rate else max(before + 1, round(seconds * CLOCK))
+        self._gap = self._pts - before if self._num_frames else 1
         self._container.mux(self._stream.encode(picture))
         self._num_frames += 1
 
@@ -198,6 +204,8 @@ class VideoWriter:
             case VideoFormat.vp9:
                 options = {"crf": str(self._quality), "b": "0", "deadline": "good", "cpu-used": "4"}
         stream = self._container.add_stream(CODECS[self._format], rate=self._rate, options=options)
+        if self._rate is None:
+            stream.codec_context.time_base = stream.time_base = Fraction(1, CLOCK)
         stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
@@ -211,5 +219,7 @@ class VideoWriter:
                 raise error
             if self._shape is None:
                 raise ValueError(f"video {self.path}: no frame was written")
-            self._container.mux(self._stream.encode(None))
+            for packet in self._stream.encode(None):
+                packet.duration = packet.duration or self._gap  # the last frame is shown as long as the one before it
+                self._container.mux(packet)
             self._container.close()

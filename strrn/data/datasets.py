@@ -186,13 +186,3 @@ def concatenated(loaders: dict[str, Batches], epoch: int) -> Iterator[dict[str, 
 def pairs_of(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the loader called `pair` put into a batch of `concatenated`, under its own keys; empty where there is none."""
     return {name.removeprefix(PAIR): value for name, value in batch.items() if name.startswith(PAIR)}
-
-
-def network_input(crops: Sequence[np.ndarray], stride: int) -> Tensor:
-    """Crops (S, S, 3) uint8 as a network with this `stride` reads them: (B, 3, S // stride, S // stride) in [0, 1]."""
-    return to_float(torch.from_numpy(np.stack([reduce_image(crop, stride) for crop in crops])))
-
-
-def to_float(images: Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 -> (B, 3, S, S) float32 in [0, 1]."""
-    return images.permute(0, 3, 1, 2).float().div_(255)

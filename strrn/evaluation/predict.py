@@ -4,6 +4,7 @@ Clips are mapped over processes; each is a pure function of the clip, the models
 nothing. The cycle error of real clips needs the pixels, so it is measured here, where they are.
 """
 
+import math
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 
 from strrn.core.geometry import fit_similarity
-from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.processes import start_worker
 from strrn.core.progress import progress
@@ -53,25 +53,24 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
     from strrn.core.face_detection import FaceDetector
     from strrn.core.landmarks import scheme_from_dict
     from strrn.models.checkpoint import load
+    from strrn.models.pixels import network_input
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector, header = load(detector_file)
     tracker, _ = load(tracker_file)
     faces = FaceDetector()
-
-    def reduced(crops: Sequence[np.ndarray], stride: int) -> torch.Tensor:
-        return torch.from_numpy(np.stack([reduce_image(crop, stride) for crop in crops])).permute(0, 3, 1, 2).float() / 255
+    stride = math.gcd(detector.stride, tracker.stride)
 
     def detect(crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            points, confidence = detector(reduced(crops, detector.stride))
+            points, confidence = detector(network_input(crops, detector.stride // stride))
         return points.numpy(), confidence.numpy()
 
     def track(crops: Sequence[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             start = torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))
-            return tracker(reduced(crops, tracker.stride), start).numpy()
+            return tracker(network_input(crops, tracker.stride // stride), start).numpy()
 
     return Models(
         detect=detect,
@@ -82,6 +81,7 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
         reference_shape=np.array(header["reference_shape"], np.float32),
         face_template=np.array(header["face_template"], np.float32),
         size=int(header["size"]),
+        stride=stride,
     )
 
 
@@ -92,7 +92,7 @@ def cycle_error(models: Models, before: np.ndarray, points_before: np.ndarray, p
     of Algorithm 1; for those of a tracker alone it is L_tck along its own path (with a `detector_share`, between the two).
     """
     transform = fit_similarity(points_after, models.reference_shape, models.size)
-    (back_crop,) = models.track([transform.crop(before)], transform.to_crop(points_after)[None])
+    (back_crop,) = models.track([transform.crop(before, models.stride)], transform.to_crop(points_after)[None])
     back = transform.to_frame(back_crop)
     squared = np.square(back.astype(np.float64) - points_before).sum(-1)
     return float(np.sqrt(squared.mean()) / models.scheme.distance(points_before))

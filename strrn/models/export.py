@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from strrn.core.files import atomic
 from strrn.core.images import reduce_image
+from strrn.models.pixels import to_float
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -39,7 +40,7 @@ class _DetectorGraph(nn.Module):
         self.module = module
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        return self.module(_pixels(crop))
+        return self.module(to_float(crop))
 
 
 class _TrackerGraph(nn.Module):
@@ -48,12 +49,7 @@ class _TrackerGraph(nn.Module):
         self.module = module
 
     def forward(self, crop: Tensor, start_points_crop: Tensor) -> Tensor:
-        return self.module(_pixels(crop), start_points_crop)
-
-
-def _pixels(crop: Tensor) -> Tensor:
-    """(B, h, h, 3) uint8 -> what the networks take: (B, 3, h, h) float32 in [0, 1]."""
-    return crop.permute(0, 3, 1, 2).float() / 255
+        return self.module(to_float(crop), start_points_crop)
 
 
 def export_detector(module: nn.Module, path: Path | str, metadata: Mapping[str, object]) -> None:
@@ -135,7 +131,7 @@ def parity(module: nn.Module, session: "onnxruntime.InferenceSession", crops: np
     graph can be right for one batch size only.
     """
     feed = {"crop": np.stack([reduce_image(crop, module.stride) for crop in crops])}
-    images = _pixels(torch.from_numpy(feed["crop"]))
+    images = to_float(torch.from_numpy(feed["crop"]))
     with torch.inference_mode():
         if start_points_crop is None:
             expected = module(images)[0].numpy()

@@ -79,9 +79,9 @@ class PatchSampler(nn.Module):
         corner = first.floor()
         along_x, along_y = (first - corner)[..., None, None, None].unbind(2)
         steps = torch.arange(self.blocks * self.block + 1, dtype=reduced.dtype)
-        column = (corner[:, :, None, 0:1] + steps[:, None]).clamp(0, width - 1).squeeze(-1)
-        row = (corner[:, :, None, 1:2] + steps[:, None]).clamp(0, height - 1).squeeze(-1)
-        index = (row[..., :, None] * width + column[..., None, :]).long() + (torch.arange(batch) * (height * width))[:, None, None, None]
+        column = (corner[..., 0:1] + steps).clamp(0, width - 1).long()
+        row = (corner[..., 1:2] + steps).clamp(0, height - 1).long() * width + (torch.arange(batch) * (height * width))[:, None, None]
+        index = row[..., :, None] + column[..., None, :]
         pixels = reduced.permute(0, 2, 3, 1).reshape(-1, 3)
         window = pixels.index_select(0, index.reshape(-1)).reshape(*index.shape, 3)  # (B, L, n + 1, n + 1, 3)
         left, upper = window[:, :, :, :-1], slice(None, -1)

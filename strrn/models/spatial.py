@@ -78,9 +78,14 @@ class GeometryRelation(nn.Module):
         shape = points if self.encoding is GeometryEncoding.log else canonical
         pose = self.encode(shape - shape[:, self.root : self.root + 1])
         relative = shape.index_select(1, self.first) - shape.index_select(1, self.second)
-        phi_m = torch.cat([self.encode(relative), pose.index_select(1, self.first)], -1)
-        phi_n = torch.cat([self.encode(-relative), pose.index_select(1, self.second)], -1)
-        pairs = functional.relu(self.embed(torch.cat([phi_m, phi_n], -1)))  # (B, P, feature_size)
+        # embed([phi_m, phi_n]) of the paper, phi_m = [encode(m - n), pose of m], phi_n = [encode(n - m), pose of n]: its parts that belong
+        # to a single point are computed once a point, not once a pair; encode(n - m) is encode(m - n), for signed_log with the other sign.
+        towards, of_m, away, of_n = self.embed.weight.T.unflatten(0, (4, 2)).unbind(0)
+        pair = towards + away if self.encoding is GeometryEncoding.log else towards - away
+        single = torch.matmul(pose, torch.cat([of_m, of_n], 1))  # (B, L, 2 * feature_size)
+        at_m, at_n = single.tensor_split(2, -1)
+        both = at_m.index_select(1, self.first) + at_n.index_select(1, self.second)
+        pairs = functional.relu(torch.matmul(self.encode(relative), pair) + both + self.embed.bias)  # (B, P, feature_size)
         return torch.matmul(self.average, pairs)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from strrn.core.face_detection import FaceDetector
 from strrn.core.geometry import fit_similarity
-from strrn.core.video import probe, read_frames
+from strrn.core.video import read_frames
 from strrn.runtime.models import ModelPair
 from strrn.runtime.timing import letterboxed, loop_frames_per_second, machine, step_milliseconds
 from strrn.runtime.tracker import Tracker
@@ -72,7 +72,7 @@ def _fresh(models: str, video: str, table: str, started: str) -> None:
     tracker(frame, seconds)
     first = time.time() - float(started)
     tracker.reset()
-    done = track_frames(read_frames(video), probe(video).fps, tracker, None, Path(table), lambda count: None)
+    done = track_frames(read_frames(video), tracker, None, Path(table), lambda count: None)
     print(  # noqa: T201
         json.dumps({"start_s": first, "file_frames_per_second": done.frames / done.seconds, "peak_rss_mb": _peak_memory()})
     )
@@ -94,7 +94,7 @@ def _material(pair: ModelPair, faces: FaceDetector, frames: Sequence[np.ndarray]
         face = next(iter(tracker(frame)), None)
         if before is not None and before.has_points:
             transform = fit_similarity(before.points_frame, pair.info.reference_shape, pair.info.size)
-            crops.append(transform.crop(frame))
+            crops.append(transform.crop(frame, pair.stride))
             starts.append(transform.to_crop(before.points_frame))
             cycles.append((crops[-1], transform, before.points_frame))
         before = face

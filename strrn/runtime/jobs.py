@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from strrn.core.images import IMAGE_SUFFIXES
+from strrn.core.video import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 OVERLAYS = ("mp4", "webm", "none")
 TABLES = ("csv", "parquet", "jsonl")
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity
+from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity, resizing
 from strrn.core.landmarks import LandmarkScheme
 from strrn.runtime.parameters import Mode, RuntimeParameters
 from strrn.runtime.smoothing import Smoother
@@ -62,8 +62,8 @@ class State(Enum):
 class Models:
     """What a tracking loop is built from.
 
-    detect: N crops (size, size, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L).
-    track: N crops, start_points_crop (N, L, 2) -> points_crop (N, L, 2).
+    detect: N crops (size // stride, size // stride, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L).
+    track: N crops, start_points_crop (N, L, 2) -> points_crop (N, L, 2). Points are in pixels of the whole crop of `size`.
     find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order; None: not known yet, to be asked again with the next frame.
     confirm_face: picture, five points (5, 2) where a face might be -> the face there, or None.
     reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
@@ -77,6 +77,7 @@ class Models:
     reference_shape: np.ndarray
     face_template: np.ndarray
     size: int
+    stride: int
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class FaceTracker:
     def _follow(self, frame: np.ndarray, elapsed: float) -> None:
         """One step of every face from its own previous points, and the checks that are due."""
         transforms = [fit_similarity(face.points, self._reference, self._models.size) for face in self._faces]
-        crops = [transform.crop(frame) for transform in transforms]
+        crops = [transform.crop(frame, self._models.stride) for transform in transforms]
         starts = np.stack([transform.to_crop(face.points) for transform, face in zip(transforms, self._faces, strict=True)])
         seen, disagreements = self._step(crops, starts)
         for face, transform, crop, start, raw, disagreement in zip(self._faces, transforms, crops, starts, seen, disagreements, strict=True):
@@ -285,7 +286,7 @@ class FaceTracker:
         transform = fit_similarity(detection.five_points, self._template, self._models.size)
         # Twice: the second crop is placed by the landmarks themselves, as every later one will be.
         for _ in range(2):
-            crop, last = transform.crop(frame), transform
+            crop, last = transform.crop(frame, self._models.stride), transform
             (points_crop,), (confidence,) = self._models.detect([crop])
             points = transform.to_frame(points_crop)
             if self._implausible(points, frame.shape, None) or self._unsure(confidence):
@@ -358,7 +359,7 @@ class FaceTracker:
                 return f"cycle error {error:.2f}"
         transform = fit_similarity(points, self._reference, self._models.size)
         if in_tracker_mode and disagreement is None and due(limits.verify_every):
-            (detected_crop,), (confidence,) = self._models.detect([transform.crop(frame)])
+            (detected_crop,), (confidence,) = self._models.detect([transform.crop(frame, self._models.stride)])
             face.confidence = np.asarray(confidence, np.float32)
             disagreement = _rms(detected_crop, transform.to_crop(points))
         if not in_tracker_mode or disagreement is not None:
@@ -368,7 +369,7 @@ class FaceTracker:
             if not away <= limits.max_disagreement:
                 return f"detector {away:.2f} away"
         if due(limits.face_every):
-            shrinking = _shrinking(self._models.size, FACE_CHECK_SIZE)
+            shrinking = resizing(FACE_CHECK_SIZE / self._models.size, FACE_CHECK_SIZE)
             small = transform.then(shrinking)
             seen = self._models.confirm_face(small.crop(frame), shrinking.to_crop(self._template))
             if seen is None or not self._is_on(small.to_crop(points), seen):
@@ -387,13 +388,6 @@ def _shown(face: _Face, before: State | None) -> FaceState:
     reason = face.reason if face.state is not before else ""
     values = [value.copy() for value in (face.points, face.raw, face.confidence)]
     return FaceState(face.face_id, *values, face.state, bounding_box(face.points), reason)
-
-
-def _shrinking(size: int, small: int) -> CropTransform:
-    """A crop of `size` pixels to the same view in `small` pixels: the outer rims of the rim pixels coincide."""
-    scale = small / size
-    shift = scale / 2 - 0.5
-    return CropTransform(scale, 0.0, shift, shift, small)
 
 
 def _area(box: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """The exported pair of models as onnxruntime sessions. All that the loop has to know stands in the files' own metadata."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,14 +135,20 @@ class ModelPair:
                     f"({_short(ours)} and {_short(theirs)}): export both from one round"
                 )
 
+    @property
+    def stride(self) -> int:
+        """Crops are taken as means of blocks of stride x stride pixels, the coarsest that both networks can be given."""
+        return math.gcd(self.info.stride, self._detector_info.stride)
+
     def detect(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """N crops (size, size, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L)."""
-        points, confidence = self._detector.run(["points_crop", "confidence"], {"crop": _reduced(crops, self._detector_info.stride)})
+        """N crops (size // stride, size // stride, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L)."""
+        images = self._images(crops, self._detector_info)
+        points, confidence = self._detector.run(["points_crop", "confidence"], {"crop": images})
         return points, confidence
 
     def track(self, crops: Sequence[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
-        """N crops (size, size, 3) uint8 RGB, start_points_crop (N, L, 2) -> points_crop (N, L, 2)."""
-        feed = {"crop": _reduced(crops, self.info.stride), "start_points_crop": np.asarray(start_points_crop, np.float32)}
+        """N crops (size // stride, size // stride, 3) uint8 RGB, start_points_crop (N, L, 2) -> points_crop (N, L, 2)."""
+        feed = {"crop": self._images(crops, self.info), "start_points_crop": np.asarray(start_points_crop, np.float32)}
         return self._tracker.run(["points_crop"], feed)[0]
 
     def face_tracker(self, faces: FaceFinder, parameters: RuntimeParameters | None = None, max_faces: int = 1) -> FaceTracker:
@@ -156,12 +163,12 @@ class ModelPair:
             reference_shape=info.reference_shape,
             face_template=info.face_template,
             size=info.size,
+            stride=self.stride,
         )
         return FaceTracker(models, parameters or info.runtime, max_faces)
 
-
-def _reduced(crops: Sequence[np.ndarray], stride: int) -> np.ndarray:
-    return np.stack([reduce_image(crop, stride) for crop in crops])
+    def _images(self, crops: Sequence[np.ndarray], info: ModelInfo) -> np.ndarray:
+        return np.stack([reduce_image(crop, info.stride // self.stride) for crop in crops])
 
 
 def _short(value: object) -> str:

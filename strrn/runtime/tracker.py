@@ -54,7 +54,8 @@ class Tracker:
     models: folder of tracker.onnx and detector.onnx, None for `default_models`. running_mode: image, video or live, see RunningMode.
     channels: rgb or bgr. smooth: False gives the points as they are seen; with True these are in `raw_points_frame`. rotation: degrees
     clockwise (90, 180, 270) that bring the faces upright. method: tracker, or detector (every frame anew);
-    None: as stored in the models.
+    None: as stored in the models. min_face: side of the smallest face that is looked for, as a share of the picture's larger side; None:
+    a tenth.
     info: what the models say of themselves, with the landmark scheme.
     Raises FileNotFoundError or ValueError for models that are missing, damaged, or do not fit each other.
     """
@@ -69,6 +70,7 @@ class Tracker:
         smooth: bool = True,
         rotation: int = 0,
         method: Mode | str | None = None,
+        min_face: float | None = None,
         num_threads: int = 1,
     ) -> None:
         if rotation not in (0, 90, 180, 270):
@@ -84,9 +86,10 @@ class Tracker:
             parameters = replace(parameters, smoothing=0.0)
         if method is not None:
             parameters = replace(parameters, mode=Mode(method))
-        from strrn.core.face_detection import FaceDetector
+        from strrn.core.face_detection import MIN_FACE, FaceDetector
 
-        self._faces: FaceFinder = _Background() if self._mode is RunningMode.live else FaceDetector()
+        finder = _Background if self._mode is RunningMode.live else FaceDetector
+        self._faces: FaceFinder = finder(MIN_FACE if min_face is None else min_face)
         self._loop = pair.face_tracker(self._faces, parameters, max_faces)
         self._seconds: float | None = None
 
@@ -107,7 +110,7 @@ class Tracker:
         frame: see `as_rgb`. seconds: its time, from any start; None: a twenty-fifth of a second after the frame before. Where time runs
         backwards another video begins. Raises ValueError for what is not a picture.
         """
-        picture = as_rgb(np.asarray(frame), self._channels)
+        picture = as_rgb(frame, self._channels)
         if self._turns:
             picture = np.ascontiguousarray(np.rot90(picture, -self._turns))
         elapsed = 1.0
@@ -129,11 +132,11 @@ class Tracker:
 class _Background:
     """A search that is never waited for: None while it runs, and its result once, unless that comes too late to be true."""
 
-    def __init__(self) -> None:
+    def __init__(self, min_face: float) -> None:
         from strrn.core.face_detection import FaceDetector
 
         self.confirm = FaceDetector().confirm
-        self._faces = FaceDetector()  # networks of its own, which run beside those of `confirm`
+        self._faces = FaceDetector(min_face)  # networks of its own, which run beside those of `confirm`
         self._pool = ThreadPoolExecutor(1)
         self._running: Future | None = None
         self._started = 0.0

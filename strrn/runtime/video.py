@@ -20,7 +20,6 @@ from strrn.runtime.tracker import Tracker
 
 FORMATS = {".mp4": VideoFormat.h264, ".webm": VideoFormat.vp9}
 QUALITIES = {VideoFormat.h264: 20, VideoFormat.vp9: 32}
-CAMERA_FPS = 30.0  # of the overlay; the table has the true times
 
 Frames = Iterable[tuple[int, float, np.ndarray]]
 
@@ -49,13 +48,12 @@ class Summary:
     damage: str
 
 
-def track_frames(
-    frames: Frames, fps: float, tracker: Tracker, overlay: Path | None, table: Path | None, on_frame: Callable[[int], None]
-) -> Summary:
+def track_frames(frames: Frames, tracker: Tracker, overlay: Path | None, table: Path | None, on_frame: Callable[[int], None]) -> Summary:
     """Track the faces in frames (number, seconds, RGB) and write `overlay` (.mp4 or .webm) and `table` (see `landmark_table`).
 
     on_frame is called with the number of frames done. Frames that end in a VideoError give both files up to there, and the summary says
-    so; where not one can be read it is raised and nothing is written. Frames of another size are fitted to the overlay's.
+    so; where not one can be read it is raised and nothing is written. The overlay's frames have the times of the video's; frames of
+    another size are fitted to the first one's.
     """
     started = time.perf_counter()
     track_seconds, done, with_points, damage = 0.0, 0, 0, ""
@@ -66,7 +64,7 @@ def track_frames(
         # The table is the outer context: it does not appear if the video cannot be finished.
         write_rows = stack.enter_context(landmark_table(table, tracker.info.scheme)) if table else None
         quality = QUALITIES[FORMATS[overlay.suffix]] if overlay else 0
-        video = stack.enter_context(VideoWriter(overlay, fps, quality, FORMATS[overlay.suffix])) if overlay else None
+        video = stack.enter_context(VideoWriter(overlay, None, quality, FORMATS[overlay.suffix])) if overlay else None
         size: tuple[int, int] | None = None  # of the overlay: width, height of the first frame
         try:
             for index, seconds, frame in frames:
@@ -89,7 +87,8 @@ def track_frames(
                 if video:
                     picture = draw(frame, faces, tracker.info.scheme, f"{seconds:.2f} s")
                     size = size or picture.shape[1::-1]
-                    video.write(picture if picture.shape[1::-1] == size else cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+                    picture = picture if picture.shape[1::-1] == size else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+                    video.write(picture, seconds)
                 if write_rows:
                     write_rows(index, seconds, faces)
                 on_frame(done)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from strrn.core.files import atomic_folder, read_json_lines, write_json
-from strrn.core.images import decode_image
+from strrn.core.images import decode_image, reduce_image
 from strrn.core.tables import read_table
 from strrn.data.datasets import load_track
 from strrn.models import checkpoint
@@ -84,7 +84,7 @@ def benchmark_clip() -> Path:
 
 def noisy_shapes(pair: ModelPair, crops: np.ndarray) -> np.ndarray:
     """(N, L, 2) start shapes for the tracker: what the detector says, moved a little."""
-    shapes = pair.detect(crops)[0]
+    shapes = pair.detect([reduce_image(crop, pair.stride) for crop in crops])[0]
     return shapes + np.random.default_rng(0).normal(0, START_NOISE, shapes.shape).astype(np.float32)
 
 
@@ -128,9 +128,10 @@ def main() -> None:
         differences = checked(parameters, folder, (detector, tracker), crops, starts)
     pair = ModelPair(EXPORTED)
     speed, share = loop_frames_per_second(pair, letterboxed(benchmark_clip(), parameters.benchmark_frames))
+    reduced = [reduce_image(crop, pair.stride) for crop in crops]
     times = {
-        "tracker": step_milliseconds(pair.track, [([crop], start[None]) for crop, start in zip(crops, starts, strict=True)]),
-        "detector": step_milliseconds(pair.detect, [([crop],) for crop in crops]),
+        "tracker": step_milliseconds(pair.track, [([crop], start[None]) for crop, start in zip(reduced, starts, strict=True)]),
+        "detector": step_milliseconds(pair.detect, [([crop],) for crop in reduced]),
     }
     report: dict[str, object] = {"round": name}
     for kind, file in (("tracker", TRACKER_FILE), ("detector", DETECTOR_FILE)):

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme
 from strrn.data.augmentation import AugmentationParameters
-from strrn.data.datasets import LabelledCrops, StillDataset, to_float
+from strrn.data.datasets import LabelledCrops, StillDataset
 from strrn.data.motion import SyntheticMotion
 from strrn.methods.losses import heatmap_errors, masked_mean, point_errors, scale_nll
+from strrn.models.pixels import to_float
 
 HEATMAP_WEIGHT = 1.0
 CONFIDENCE_WEIGHT = 0.1

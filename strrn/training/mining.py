@@ -15,8 +15,9 @@ from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
-from strrn.data.datasets import Track, network_input
+from strrn.data.datasets import Track
 from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
+from strrn.models.pixels import network_input
 
 log = logging.getLogger(__name__)
 BATCH = 32

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from strrn.data.datasets import Batches, PairDataset, StillDataset, Track, concatenated, load_still_crops, pairs_of, to_float
+from strrn.data.datasets import Batches, PairDataset, StillDataset, Track, concatenated, load_still_crops, pairs_of
 from strrn.methods.registration import grey, registration_loss, warp
 from strrn.models import checkpoint
 from strrn.models.patches import reduce
+from strrn.models.pixels import to_float
 from strrn.training.detector import Normaliser, detector_step
 from strrn.training.distil import round_seed
 from strrn.training.loop import LoopParameters, train

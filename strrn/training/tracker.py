@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from strrn.data.datasets import pairs_of, to_float
+from strrn.data.datasets import pairs_of
 from strrn.data.motion import MotionParameters
 from strrn.methods.losses import cycle_errors, masked_mean, point_errors
+from strrn.models.pixels import to_float
 from strrn.training.detector import Normaliser
 from strrn.training.flicker import FlickerParameters, flicker
 

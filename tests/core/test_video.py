@@ -31,6 +31,15 @@ def test_frames_come_back_in_order_with_times(tmp_path, name, video_format):
     assert (info.height, info.width, info.fps, info.num_frames) == (48, 64, 25, 12)
 
 
+@pytest.mark.parametrize(("name", "video_format"), [("a.mp4", VideoFormat.h264), ("a.webm", VideoFormat.vp9)])
+def test_frames_keep_times_of_their_own(tmp_path, name, video_format):
+    times = [0.0, 0.04, 0.1, 0.1, 0.35, 0.36]  # one that is not later than the one before it
+    with VideoWriter(tmp_path / name, None, 12, video_format) as writer:
+        for index, seconds in enumerate(times):
+            writer.write(picture(48, 64, index), seconds)
+    np.testing.assert_allclose([time for _, time, _ in read_frames(tmp_path / name)], times, atol=2e-3)
+
+
 def test_a_browser_can_play_it(tmp_path):
     write(tmp_path / "a.mp4")
     with av.open(str(tmp_path / "a.mp4")) as container:

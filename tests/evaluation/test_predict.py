@@ -40,7 +40,7 @@ def scripted_models(seen: bool = True) -> Models:
     def confirm(picture: np.ndarray, five_points: np.ndarray) -> None:
         raise AssertionError("face_every is longer than the clips")
 
-    return Models(detect, track, partial(find_faces, seen=seen), confirm, SCHEME, REFERENCE, TEMPLATE, SIZE)
+    return Models(detect, track, partial(find_faces, seen=seen), confirm, SCHEME, REFERENCE, TEMPLATE, SIZE, 1)
 
 
 PARAMETERS = RuntimeParameters(

@@ -7,7 +7,7 @@ import pytest
 
 from flows import annotate as module
 from flows.annotate import annotate, count_states, find_videos
-from strrn.data.sources.folder import VIDEO_SUFFIXES
+from strrn.core.video import VIDEO_SUFFIXES
 from tests.flows.test_train import server, table
 from tests.runtime import tiny
 

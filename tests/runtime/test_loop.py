@@ -55,7 +55,7 @@ class World:
         self.transforms = {}
         self.calls = []
 
-        def crop(transform, frame):
+        def crop(transform, frame, stride=1):
             picture = np.full((transform.size, transform.size, 3), frame[0, 0, 0], np.uint8)
             self.transforms[id(picture)] = (transform, picture)
             return picture
@@ -238,6 +238,7 @@ def _tracker(scene, parameters=PARAMETERS, max_faces=1, **changes):
         reference_shape=REFERENCE,
         face_template=REFERENCE,
         size=SIZE,
+        stride=1,
     )
     return FaceTracker(replace(models, **changes), parameters, max_faces)
 

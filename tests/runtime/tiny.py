@@ -125,6 +125,8 @@ def write_video(path: Path, present: list[bool]) -> Path:
 class SquareFaces:
     """In the place of MTCNN: a bright square is a face."""
 
+    def __init__(self, min_face: float = 0.1) -> None: ...
+
     def __call__(self, image: np.ndarray) -> list:
         from types import SimpleNamespace
 

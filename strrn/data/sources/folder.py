@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+from strrn.core.video import VIDEO_SUFFIXES
 
 
 def folder_videos(folder: Path) -> Iterator[tuple[str, Path]]:
