@@ -178,6 +178,12 @@ def bench(
     OUTPUT.print(f"{figures['machine']}; {video}", markup=False)
     for name, meaning in MEANINGS.items():
         OUTPUT.print(f"{figures[name]:>10.1f}  {meaning}", markup=False)
+    for name, speed in figures["peers"].items():
+        if "missing" in speed:
+            OUTPUT.print(f"{'':>10}  {name}, not measured: {speed['missing']}", markup=False)
+        else:
+            text = f"frames/s, {name}, same frames of 640 x 360; a face in {speed['share_with_face']:.0%} of them"
+            OUTPUT.print(f"{speed['frames_per_second']:>10.1f}  {text}", markup=False)
 
 
 @app.command()

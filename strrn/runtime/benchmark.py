@@ -1,11 +1,13 @@
 """How fast an exported pair runs on one core of this machine."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,12 +18,14 @@ from strrn.core.face_detection import FaceDetector
 from strrn.core.geometry import fit_similarity
 from strrn.core.video import read_frames
 from strrn.runtime.models import ModelPair
+from strrn.runtime.peers import peer_speeds
 from strrn.runtime.timing import letterboxed, loop_frames_per_second, machine, step_milliseconds
 from strrn.runtime.tracker import Tracker
 from strrn.runtime.video import track_frames
 
 FRAMES = 300
 FACES = 4
+PEER_MODELS = Path("benchmarks/out/peers")
 MEANINGS = {
     "step_ms_median": "ms   tracker, from crop to points",
     "step_ms_p95": "ms   95 % of them are faster",
@@ -36,8 +40,28 @@ MEANINGS = {
 
 
 def benchmark(models: Path, video: Path) -> dict:
-    """The figures of MEANINGS and `machine`. Raises ValueError or OSError for models or a video that cannot be used."""
+    """The figures of MEANINGS, `peers` (see `peer_speeds`) and `machine`. Raises ValueError or OSError for models or a video that cannot be
+    used."""
     cv2.setNumThreads(1)
+    with _one_core():
+        return _figures(models, video)
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Where the system lets choose (Linux), this process and those that it starts stay on one core, whatever threads a library starts."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _figures(models: Path, video: Path) -> dict:
     pair = ModelPair(models)
     frames = letterboxed(video, FRAMES)
     faces = FaceDetector()
@@ -61,7 +85,8 @@ def benchmark(models: Path, video: Path) -> dict:
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"{video} cannot be tracked from its file: {done.stderr.strip().splitlines()[-1]}")
-    return {name: round(value, 3) for name, value in (figures | json.loads(done.stdout)).items()} | {"machine": machine()}
+    figures = {name: round(value, 3) for name, value in (figures | json.loads(done.stdout)).items()}
+    return figures | {"peers": peer_speeds(PEER_MODELS, frames), "machine": machine()}
 
 
 def _fresh(models: str, video: str, table: str, started: str) -> None:

@@ -105,13 +105,18 @@ class FaceState:
 
 @dataclass(eq=False)
 class _Face:
-    """A face that is followed. crop and transform: of the last frame, where the next frame's cycle ends. failure: of the last frame."""
+    """A face that is followed.
+
+    correction: (L, 2), what the detector, when it last looked, added to the tracker's points, in pixels of the upright crop.
+    crop and transform: of the last frame, where the next frame's cycle ends. failure: of the last frame.
+    """
 
     face_id: int
     smoother: Smoother
     points: np.ndarray
     raw: np.ndarray
     confidence: np.ndarray
+    correction: np.ndarray
     crop: np.ndarray
     transform: CropTransform
     reason: str
@@ -224,17 +229,22 @@ class FaceTracker:
 
     def _step(self, crops: Sequence[np.ndarray], starts: np.ndarray) -> tuple[np.ndarray, list[float | None]]:
         """The points (N, L, 2) in the crops, and how far (crop px) detector and tracker are apart where both looked."""
-        share = self._parameters.detector_share
-        if self._parameters.mode is Mode.tracker:
-            tracked = self._models.track(crops, starts)
-            if share == 0:
-                return tracked, [None] * len(crops)
-        detected, confidence = self._models.detect(crops)
-        for face, own in zip(self._faces, confidence, strict=True):
-            face.confidence = np.asarray(own, np.float32)
         if self._parameters.mode is Mode.detector:
+            detected, confidence = self._models.detect(crops)
+            for face, own in zip(self._faces, confidence, strict=True):
+                face.confidence = np.asarray(own, np.float32)
             return detected, [None] * len(crops)
-        return (1 - share) * tracked + share * detected, [_rms(*pair) for pair in zip(tracked, detected, strict=True)]
+        tracked = self._models.track(crops, starts)
+        disagreements: list[float | None] = [None] * len(crops)
+        share, every = self._parameters.detector_share, self._parameters.detect_every
+        # Not all faces in the same frame.
+        due = [n for n, face in enumerate(self._faces) if share and (face.failures or (face.age + face.face_id) % every == 0)]
+        if due:
+            for n, detected, confidence in zip(due, *self._models.detect([crops[n] for n in due]), strict=True):
+                self._faces[n].confidence = np.asarray(confidence, np.float32)
+                self._faces[n].correction = share * (detected - tracked[n])
+                disagreements[n] = _rms(detected, tracked[n])
+        return tracked + np.stack([face.correction for face in self._faces]), disagreements
 
     def _search_is_due(self) -> bool:
         doubtful = not self._faces or any(face.failure for face in self._faces)
@@ -300,6 +310,7 @@ class FaceTracker:
             "points": points,
             "raw": points,
             "confidence": np.asarray(confidence, np.float32),
+            "correction": np.zeros_like(points),
             "crop": crop,
             "transform": last,
             "reason": f"face found (probability {detection.probability:.2f})",

@@ -16,7 +16,8 @@ class Mode(Enum):
 class RuntimeParameters:
     """Distances are in units of the face's `d` (inter-pupil distance for 68 points), counts in frames. docs/tracking.md explains each.
 
-    detector_share: tracker mode; share of the detector's answer in every frame's points. 0: the tracker alone.
+    detector_share: tracker mode; share of the detector's answer in every frame's points. 0: the tracker alone. The detector looks at every
+        frame in `detect_every`; between, the points keep what it added to the tracker's.
     smoothing: tracker mode; how far a point may move of its own from frame to frame (see `Smoother`), less is calmer. 0: no smoothing.
     cycle_every, max_cycle_error: tracker mode; how often to track back to the previous frame, and the error that is too much.
     verify_every, max_disagreement, min_confidence: how often the detector looks at the tracked face (in detector mode, and with a
@@ -33,6 +34,7 @@ class RuntimeParameters:
 
     mode: Mode
     detector_share: float
+    detect_every: int
     smoothing: float
     cycle_every: int
     max_cycle_error: float
@@ -54,7 +56,7 @@ class RuntimeParameters:
             raise ValueError(f"mode: found {self.mode!r}, expected one of {[mode.name for mode in Mode]}")
         if not 0 <= self.detector_share < 1:
             raise ValueError(f"detector_share: found {self.detector_share}, expected a share in [0, 1)")
-        for name in ("cycle_every", "verify_every", "face_every", "patience", "search_every", "new_face_every"):
+        for name in ("detect_every", "cycle_every", "verify_every", "face_every", "patience", "search_every", "new_face_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 1 frame")
         for name in ("smoothing", "remember", "cut_difference"):

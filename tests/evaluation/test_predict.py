@@ -48,6 +48,7 @@ PARAMETERS = RuntimeParameters(
     cycle_every=1000,
     max_cycle_error=1.0,
     detector_share=0.0,
+    detect_every=1,
     verify_every=1000,
     max_disagreement=1.0,
     min_confidence=0.1,

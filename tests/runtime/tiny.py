@@ -33,6 +33,7 @@ PARAMETERS = RuntimeParameters(
     cycle_every=3,
     max_cycle_error=0.1,
     detector_share=0.0,
+    detect_every=1,
     verify_every=3,
     max_disagreement=0.2,
     min_confidence=0.5,

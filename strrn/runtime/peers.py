@@ -1,0 +1,94 @@
+"""Other landmark trackers beside which `strrn bench` puts its own: the same frames, the same core.
+
+Their programs come with the extra `bench`, their models with `python -m benchmarks.peers`.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+# frame (H, W, 3) uint8 RGB, milliseconds -> points (L, 2) of the largest or first face in pixels, None without one
+Follow = Callable[[np.ndarray, int], np.ndarray | None]
+WARM_UP = 3
+MILLISECONDS = 40  # between two frames
+
+
+@dataclass(frozen=True)
+class Peer:
+    """module: what is imported; package: what pip calls it; model: its file; open: file -> a tracker at the start of a video."""
+
+    name: str
+    module: str
+    package: str
+    model: str
+    open: Callable[[Path], Follow]
+
+    def missing(self, models: Path) -> str:
+        """What has to be done before it can run; empty if nothing."""
+        if find_spec(self.module) is None:
+            return f"pip install {self.package}"
+        return "" if (models / self.model).is_file() else f"python -m benchmarks.peers (no {self.model} in {models})"
+
+
+def _dlib(model: Path) -> Follow:
+    """Ensemble of regression trees (Kazemi and Sullivan, 2014) in the boxes of dlib's own detector; it knows no time."""
+    import dlib
+
+    find, predict = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model))
+
+    def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
+        boxes = find(frame, 0)
+        if not boxes:
+            return None
+        shape = predict(frame, max(boxes, key=lambda box: box.area()))
+        return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
+
+    return follow
+
+
+def _mediapipe(model: Path) -> Follow:
+    """MediaPipe's Face Landmarker in its VIDEO mode, 478 points."""
+    import mediapipe
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    landmarker = vision.FaceLandmarker.create_from_options(
+        vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(model)), running_mode=vision.RunningMode.VIDEO, num_faces=1
+        )
+    )
+
+    def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
+        faces = landmarker.detect_for_video(image, milliseconds).face_landmarks
+        if not faces:
+            return None
+        # Its coordinates are shares of the picture, of whose left rim 0 is the outer edge.
+        return np.array([(point.x, point.y) for point in faces[0]], np.float32) * frame.shape[1::-1] - 0.5
+
+    return follow
+
+
+PEERS = (
+    Peer("dlib's 68 points (ERT)", "dlib", "dlib-bin", "shape_predictor_68_face_landmarks.dat", _dlib),
+    Peer("MediaPipe Face Landmarker", "mediapipe", "mediapipe", "face_landmarker_v2.task", _mediapipe),
+)
+
+
+def peer_speeds(models: Path, frames: Sequence[np.ndarray]) -> dict[str, dict]:
+    """Of every peer `frames_per_second` and `share_with_face` over the frames, or `missing`: what has to be done to measure it."""
+    return {
+        peer.name: {"missing": cure} if (cure := peer.missing(models)) else _speed(peer.open(models / peer.model), frames) for peer in PEERS
+    }
+
+
+def _speed(follow: Follow, frames: Sequence[np.ndarray]) -> dict[str, float]:
+    for number in range(WARM_UP):
+        follow(frames[0], number * MILLISECONDS)
+    started, found = time.perf_counter(), 0
+    for number, frame in enumerate(frames, WARM_UP):
+        found += follow(frame, number * MILLISECONDS) is not None
+    return {"frames_per_second": round(len(frames) / (time.perf_counter() - started), 1), "share_with_face": round(found / len(frames), 3)}
