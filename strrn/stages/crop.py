@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from strrn.core.cluster import map_clips
 from strrn.core.files import atomic_folder, write_json, write_json_lines
 from strrn.core.geometry import mean_shape
 from strrn.core.images import decode_image
@@ -74,10 +75,10 @@ def crop(
                 unusable += of_faces
             check_rejected(unusable, num_labelled, labels.max_rejected)
             rejected += unusable
-            rejected += _write_tracks(folder, clips, template, parameters, pool)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+        rejected += _write_tracks(folder, clips, template, parameters, workers)
         check_unreadable(rejected, parameters.max_unreadable)
         write_json_lines(folder / "rejected.jsonl", rejected)
 
@@ -234,16 +235,14 @@ def _cropped(picture: np.ndarray, points: np.ndarray, valid: np.ndarray, referen
     return LabelError("too few labels", cropped) if isinstance(cropped, str) else cropped
 
 
-def _write_tracks(
-    out: Path, clips: list[ClipRecord], template: np.ndarray, parameters: CropParameters, pool: ProcessPoolExecutor
-) -> list[dict]:
+def _write_tracks(out: Path, clips: list[ClipRecord], template: np.ndarray, parameters: CropParameters, workers: int) -> list[dict]:
     """One table per track, tracks.jsonl; returns the rejected rows."""
     (out / "tracks").mkdir()
     # The longest clips first: no process is left alone with one at the end.
     order = sorted(range(len(clips)), key=lambda index: -min(clips[index].num_frames, parameters.max_frames_per_clip))
     cut = partial(crop_clip, template=template, parameters=parameters, out=out)
     results: list[CroppedClip | None] = [None] * len(clips)
-    for index, result in zip(order, progress(pool.map(cut, [clips[i] for i in order]), "crop clips", len(clips)), strict=True):
+    for index, result in zip(order, progress(map_clips(cut, [clips[i] for i in order], workers), "crop clips", len(clips)), strict=True):
         results[index] = result
     tracks = [row for result in results for row in result.tracks]
     write_json_lines(out / "tracks.jsonl", tracks)

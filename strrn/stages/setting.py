@@ -26,6 +26,10 @@ def load_setting() -> Setting:
 
 def unlabelled_tracks(size: int) -> list[Track]:
     """The tracks of training clips, in the order of their ids. Their labels, where a clip has any, are not read."""
+    return [load_track(CROPS / row["path"], row["track_id"], row["clip_id"], size) for row in unlabelled_rows()]
+
+
+def unlabelled_rows() -> list[dict]:
+    """Their rows of tracks.jsonl."""
     rows = [row for row in read_json_lines(CROPS / "tracks.jsonl") if row["split"] == "train"]
-    rows.sort(key=lambda row: row["track_id"])
-    return [load_track(CROPS / row["path"], row["track_id"], row["clip_id"], size) for row in rows]
+    return sorted(rows, key=lambda row: row["track_id"])

@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,20 +25,20 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class MineParameters:
-    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; threads: of torch."""
+    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; workers: processes, 0 = all cores."""
 
     threshold: float
     threshold_kind: ThresholdKind
     selection: Selection
     gate: Gate
     min_landmarks: float
-    threads: int
+    workers: int
 
     def __post_init__(self) -> None:
         if self.threshold <= 0:
             raise ValueError(f"threshold must be positive, found {self.threshold}")
-        if self.threads < 1:
-            raise ValueError(f"threads must be at least 1, found {self.threads}")
+        if self.workers < 0:
+            raise ValueError(f"workers must not be negative, found {self.workers}")
         if not 0 < self.min_landmarks <= 1:
             raise ValueError(f"min_landmarks must lie in (0, 1], found {self.min_landmarks}")
 
@@ -86,9 +86,8 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track) -> TrackPat
 
 
 def mine(
-    detector: nn.Module,
-    tracker: nn.Module,
     tracks: Sequence[Track],
+    run: Callable[[Sequence[Track]], Iterable[TrackPaths]],
     scheme: LandmarkScheme,
     parameters: MineParameters,
     *,
@@ -98,12 +97,13 @@ def mine(
 ) -> None:
     """Write labels.parquet (D_det and D_tck), detections.parquet (every detection and both losses) and summary.json into `out`.
 
-    hashes: of the detector's and the tracker's file. Raises ValueError where not one frame is kept, naming the losses' distribution.
+    run: `run_track` of each of the tracks that it is given. hashes: of the detector's and the tracker's file.
+    Raises ValueError where not one frame is kept, naming the losses' distribution.
     """
     usable = [track for track in tracks if len(track) >= 2]
     if not usable:
         raise ValueError(f"round {round_name}: no unlabelled track of two frames or more; see data/crops/rejected.jsonl")
-    paths = [run_track(detector, tracker, track) for track in progress(usable, f"mine {round_name}")]
+    paths = list(progress(run(usable), f"mine {round_name}", len(usable)))
     starts = [p.detected[:-1] for p in paths]
     losses = cycle_losses(
         np.concatenate(starts),

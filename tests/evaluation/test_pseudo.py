@@ -12,7 +12,7 @@ from strrn.training.mining import MineParameters, mine, run_track
 from tests.evaluation.small_rounds import BOTH, FACE, FRAMES, THRESHOLD, Frame, write_crops, write_round
 from tests.evaluation.small_run import SCHEME, L
 from tests.training.material import track
-from tests.training.test_training import Fixed
+from tests.training.test_training import Fixed, runner
 
 D = float(SCHEME.distance(FACE))
 
@@ -74,7 +74,7 @@ def test_what_the_stage_writes_is_read_whole(tmp_path, selection, gate):
     tracks = [track(12, "a.0", repeats=2), track(8, "b.0")]
     tracks[1].frames[5:] += 3  # frames are missing here
     parameters = MineParameters(0.5, ThresholdKind.quantile, selection, gate, 0.3, 1)
-    mine(Fixed(), Noisy(), tracks, SCHEME, parameters, round_name="r1", hashes=("d", "t"), out=tmp_path)
+    mine(tracks, runner(Fixed(), Noisy()), SCHEME, parameters, round_name="r1", hashes=("d", "t"), out=tmp_path)
     mined = read_round(tmp_path, L)
     total, summary = counts(mined, everything(mined)), json.loads((tmp_path / "summary.json").read_text())
     assert total["dropped"]["follows a gap in the track"] == total["dropped"]["repeats the frame before"] == 1
