@@ -21,13 +21,15 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import process_group
+from flows import cluster, process_group
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 MODELS = "models/export"
 MODEL_FILES = ("tracker.onnx", "detector.onnx")
 RECORD = "summary.json"
 COLUMNS = ("video", "state", "frames", "with_face", "times_lost", "detail")
+# Threads of a flow that only wait for a cluster cost little; on this machine there is one for a core.
+AT_A_TIME = 256 if os.environ.get(cluster.ADDRESS) else os.cpu_count()
 RETRIES, RETRY_SECONDS = 1, 10  # for what may pass: a full disk, a network drive that went away
 DAMAGED = "damaged"
 
@@ -62,7 +64,7 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
     ]
     state, detail = "done", ""
     try:
-        process_group.run(command, get_run_logger().info)
+        cluster.run(command, get_run_logger().info)
     except process_group.CommandError as error:
         if not table.is_file():
             raise
@@ -72,7 +74,7 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
     return row
 
 
-@flow(name="annotate", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=os.cpu_count()))
+@flow(name="annotate", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=AT_A_TIME))
 def annotate(videos: str, out: str, models: str = MODELS, faces: int = 1) -> list[dict]:
     """Track every video of the folder `videos` and below into the folder `out`.
 
@@ -162,7 +164,7 @@ if __name__ == "__main__":
     parser.add_argument("-o", "--out", required=True, help="folder for the results")
     parser.add_argument("--models", default=MODELS, help="folder with tracker.onnx and detector.onnx (default: %(default)s)")
     parser.add_argument("--faces", type=int, default=1, help="follow at most so many faces in a video (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="videos at a time (default: %(default)s, one a core)")
+    parser.add_argument("--workers", type=int, default=AT_A_TIME, help="videos at a time (default: one a core)")
     arguments = parser.parse_args()
     runner = ThreadPoolTaskRunner(max_workers=arguments.workers)
     annotate.with_options(task_runner=runner)(arguments.videos, arguments.out, arguments.models, arguments.faces)

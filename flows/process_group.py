@@ -19,7 +19,9 @@ class CommandError(RuntimeError):
     """The command exited with another status than 0. The message ends with the last lines that it wrote."""
 
 
-def run(command: Sequence[str], on_line: Callable[[str], None], environment: Mapping[str, str] | None = None) -> list[str]:
+def run(
+    command: Sequence[str], on_line: Callable[[str], None], environment: Mapping[str, str] | None = None, folder: str | None = None
+) -> list[str]:
     """Run the command and hand every line that it writes (stdout and stderr together) to `on_line`. Returns all lines.
 
     The group, with children and grandchildren, is ended (SIGTERM, after ten seconds SIGKILL) when this call is left by an exception:
@@ -27,7 +29,14 @@ def run(command: Sequence[str], on_line: Callable[[str], None], environment: Map
     Raises CommandError for an exit status other than 0.
     """
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
     )
     lines = []
     running.add(process)

@@ -30,7 +30,7 @@ PACKAGES = {
     "core": CORE_PACKAGES | {"distributed"},
     "runtime": CORE_PACKAGES | {"onnxruntime", "dlib", "mediapipe"},
     "cli": CORE_PACKAGES | {"onnxruntime", "typer", "dlib", "mediapipe"},
-    "flows": {"prefect", "yaml"},
+    "flows": {"prefect", "yaml", "distributed", "cloudpickle"},
 }
 
 

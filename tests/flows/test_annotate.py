@@ -2,10 +2,14 @@
 
 import csv
 import json
+import os
+import signal
+import threading
 
 import pytest
 
 from flows import annotate as module
+from flows import cluster
 from flows.annotate import annotate, count_states, find_videos
 from strrn.core.video import VIDEO_SUFFIXES
 from tests.flows.test_train import server, table
@@ -100,3 +104,21 @@ def test_a_record_of_other_models_does_not_count(server, videos, tmp_path):
 def test_the_flow_and_the_pipeline_mean_the_same_files():
     """Flows import nothing of strrn, so the endings stand in both."""
     assert module.SUFFIXES == VIDEO_SUFFIXES
+
+
+def test_videos_are_tracked_on_a_dask_cluster_whose_worker_is_killed(server, videos, tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    here = annotate(str(videos), str(tmp_path / "here"), str(tiny.models_dir()))
+    for number in range(4):
+        tiny.write_video(videos / f"more{number}.mp4", [False] * 150)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as workers:
+        monkeypatch.setenv(cluster.ADDRESS, workers.scheduler_address)
+        killer = threading.Timer(2.0, os.kill, (next(iter(workers.workers.values())).pid, signal.SIGKILL))
+        killer.start()
+        there = annotate(str(videos), str(tmp_path / "there"), str(tiny.models_dir()))
+        killer.join()
+    assert [row["state"] for row in there] == ["done"] * 6
+    assert [row for row in there if not row["video"].startswith("more")] == here
+    for name in ("a.mp4/a.landmarks.csv", "sub/a.mp4/a.overlay.mp4"):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
