@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from benchmarks.photographs import halves, jittered_box_crop, open_image
+from benchmarks.photographs import aligned_differences, halves, jittered_box_crop, open_image, score
 from benchmarks.render import VARIETY, without
 from strrn.core.files import write_json
 from strrn.core.geometry import CropTransform, fit_similarity
@@ -50,7 +50,6 @@ from strrn.training.pretrain import Setting, start_run
 from strrn.training.stream import CropRecipe, CropStream, StreamParameters
 
 log = logging.getLogger(__name__)
-FAILURE = 0.08
 BOX_VIEWS = {"rotation": 9.0, "scale": 0.08, "shift": 0.07}  # augmentation: how far the crop by a box lies from the crop by the points
 SIDE, FACE_PIXELS = 300, [130, 190]  # of the stream's stills: what a crop, reduced to the network's resolution, can show
 
@@ -150,33 +149,6 @@ def _look(model: nn.Module, scheme: LandmarkScheme, transform: CropTransform, im
     return points[0]
 
 
-def aligned_differences(predicted: np.ndarray, faces: Sequence[LabelledImage], setting: Setting) -> np.ndarray:
-    """(N, L, 2): prediction minus truth in units of the inter-ocular distance, turned so that the true face is upright."""
-    differences = []
-    for points, face in zip(predicted, faces, strict=True):
-        truth = face.points_frame
-        transform = fit_similarity(truth, setting.reference.shape, setting.reference.size)
-        turned = (transform.to_crop(points) - transform.to_crop(truth)) / transform.scale
-        differences.append(turned / setting.scheme.distance(truth, "inter_ocular"))
-    return np.stack(differences)
-
-
-def score(differences: np.ndarray, other: np.ndarray, scheme: LandmarkScheme) -> dict:
-    """Errors of aligned differences (N, L, 2) of one half, plain and with the other half's mean of every point taken off."""
-    inner = list(scheme.subsets["inner51"])
-    result: dict = {"faces": len(differences)}
-    for name, offset in (("plain", 0.0), ("without_offset", other.mean(0))):
-        errors = np.linalg.norm(differences - offset, axis=-1)
-        result[name] = {
-            "nme_inter_ocular_68": float(errors.mean()),
-            "nme_inter_ocular_51": float(errors[:, inner].mean()),
-            "median_68": float(np.median(errors.mean(1))),
-            "failure_rate_0.08_68": float((errors.mean(1) > FAILURE).mean()),
-            "components": {part: float(errors[:, list(rows)].mean()) for part, rows in scheme.components.items()},
-        }
-    return result
-
-
 def sheet(path: Path, faces: Sequence[LabelledImage], predicted: np.ndarray, errors: np.ndarray, setting: Setting) -> None:
     """Worst and typical faces with what the network says, to look at (never to be published)."""
     order, middle = np.argsort(errors), len(errors) // 2
@@ -237,8 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         checkpoint.save(file.with_suffix(".safetensors"), model, header)
         for flip in (False, True) if name == options.on else (False,):
             predicted = predict(model, setting, scored, flip)
-            differences = aligned_differences(predicted, scored, setting)
-            calibration = aligned_differences(predict(model, setting, other, flip), other, setting)
+            differences = aligned_differences(predicted, scored, setting.reference.shape, setting.scheme)
+            calibration = aligned_differences(predict(model, setting, other, flip), other, setting.reference.shape, setting.scheme)
             results[f"{name}, flip averaged" if flip else name] = score(differences, calibration, setting.scheme)
         sheet(file.with_suffix(".png"), scored, predicted, np.linalg.norm(differences, axis=-1).mean(1), setting)
         write_json(options.out / "sim2real.json", {"options": {key: str(value) for key, value in vars(options).items()}, "results": results})

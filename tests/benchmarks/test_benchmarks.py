@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from benchmarks.landmarks import aligned, held, modes, turning
-from benchmarks.photographs import halves, jittered_box_crop
+from benchmarks.photographs import aligned_differences, halves, jittered_box_crop, score
 from benchmarks.render import VARIETY, milliseconds, sized, without
-from benchmarks.sim2real import aligned_differences, predict, score
+from benchmarks.scale import Costs, simulate
+from benchmarks.sim2real import predict
 from strrn.core.geometry import bounding_box
 from strrn.core.landmarks import load_scheme
 from strrn.data.sources.pts import LabelledImage
@@ -106,7 +107,7 @@ def test_errors_are_in_eye_distances_of_the_upright_face(setting):
     quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
     truth = (2 * shape @ quarter.T + 500).astype(np.float32)
     wrong = truth + np.float32([3.0, 0.0]) @ quarter.T.astype(np.float32)
-    differences = aligned_differences(wrong[None], [LabelledImage(None, truth)], setting)
+    differences = aligned_differences(wrong[None], [LabelledImage(None, truth)], setting.reference.shape, SCHEME)
     eyes = np.linalg.norm(truth[36] - truth[45])
     assert differences[0] == pytest.approx(np.tile([3 / eyes, 0], (68, 1)), abs=1e-5)
 
@@ -150,3 +151,19 @@ def test_turning_finds_how_deep_a_landmark_lies():
     shapes = np.stack([places[:, 0] + places[:, 2] * yaw[:, None], places[:, 1] + places[:, 2] * pitch[:, None]], -1) + [3.0, 0.0]
     mode = turning(shapes, 3.0, [1, 0, *range(2, 31)])
     assert mode[[0, 1, 2, 30], 0] == pytest.approx([-0.5, -0.5, -0.2, 1.0], abs=1e-6)
+
+
+def test_a_simulated_cluster_by_hand(monkeypatch):
+    """Eight clips of a quarter of an hour, 25 frames/s at 50 frames/s: an eighth of an hour each."""
+    monkeypatch.setattr("benchmarks.scale.SPREAD", 0.0)
+    monkeypatch.setattr("benchmarks.scale.LIFE", 1e12)
+    costs = Costs(frames_per_second=50, scheduler_seconds=0, read=0, written=0)
+    assert simulate(costs, 2, 25, 1) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert simulate(costs, 2, 25, 2) == (pytest.approx(0.5), pytest.approx(1.0))
+    assert simulate(costs, 2, 25, 3) == (pytest.approx(0.375), pytest.approx(8 / 9))
+    # A scheduler that takes an eighth of an hour for a clip hands them out one after the other.
+    slow = Costs(frames_per_second=50, scheduler_seconds=450, read=0, written=0)
+    assert simulate(slow, 2, 25, 8) == (pytest.approx(9 / 8), pytest.approx(1 / 9))
+    # Workers that die lose what they had.
+    monkeypatch.setattr("benchmarks.scale.LIFE", 0.25)
+    assert simulate(costs, 2, 25, 2)[1] < 1
