@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # No usage reports.
 export DO_NOT_TRACK := 1
 
-.PHONY: help run test serve clean
+.PHONY: help run test page serve clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ test: $(INSTALLED) ## install, then all tests and checks
 	@ruff check
 	@ruff format --check
 	@pytest
+
+page: $(INSTALLED) ## reports/index.html: rounds, experiments and releases on one page, with the overlay video
+	@python -m flows.page
 
 serve: $(INSTALLED) ## Prefect's server, work pool and worker on this machine, until Ctrl-C (docs/prefect.md)
 	@./flows/serve.sh
