@@ -226,7 +226,9 @@ def _file_name(url: str, suffix: str, taken: list[str | None]) -> str:
 def _nothing_usable(source: Path, rows: list[dict]) -> str:
     reasons = [f"{row['video']}: {row['reason']}" for row in rows[:NAMED_REASONS]]
     more = [f"and {len(rows) - NAMED_REASONS} more, see the log"] if len(rows) > NAMED_REASONS else []
-    return "\n".join([f"{source}: none of its {len(rows)} videos can be added, nothing was changed:", *reasons, *more])
+    duplicates = any(row["reason"].startswith("duplicate of") for row in rows)
+    hint = ["`dvc repro` trains with those that are there already"] if duplicates else []
+    return "\n".join([f"{source}: none of its {len(rows)} videos can be added, nothing was changed:", *reasons, *more, *hint])
 
 
 def _refuse_existing(out: Path) -> None:
