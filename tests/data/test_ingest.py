@@ -191,6 +191,13 @@ def test_sources_that_are_none_are_named(clips, tmp_path):
         origins(tmp_path / "list")
 
 
+def test_test_clips_do_not_come_into_training(clips, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{clips}/a.mp4\n{clips}/b.mp4\n")
+    known = known_videos(tmp_path / "videos", [clips / "b.mp4", tmp_path / "not_downloaded.mp4"])
+    rows = ingest(tmp_path / "list.txt", tmp_path / "videos/new", known, **LIMITS)
+    assert [(row["file"], row["reason"]) for row in rows] == [("a.mp4", ""), (None, f"duplicate of {clips}/b.mp4")]
+
+
 def test_videos_that_are_not_checked_out_stop_the_comparison(tmp_path):
     (tmp_path / "june.dvc").write_text("outs: []\n")
     with pytest.raises(FileNotFoundError, match=r"dvc pull .*june\.dvc"):
