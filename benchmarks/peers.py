@@ -15,6 +15,7 @@ or needed by it.
 """
 
 import argparse
+import atexit
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -121,6 +122,7 @@ def _of_peer(peer, models: Path) -> Find:
 
         options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(models / peer.model)), num_faces=1)
         landmarker = vision.FaceLandmarker.create_from_options(options)
+        atexit.register(landmarker.close)
 
         def find(picture: np.ndarray) -> np.ndarray | None:
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))

@@ -3,7 +3,10 @@ strrn, and import neither torch nor strrn.
 
 train: the stages of dvc.yaml, one task each
 annotate: landmarks for a folder of videos, one task a video
+ingest: new videos, checked and added, and a round that learns from them
+rounds: a new round in params.yaml, whose comments stay
 page: the state of the project in one HTML file, of what `state` reads from git, DVC and reports/ (no flow)
+cluster: a command here, or on a worker of a Dask cluster
 compare: a file of experiments/ through `dvc exp`, and a table of what came out (no flow)
 process_group: a command whose whole process group ends with the flow
 graph: the stages of dvc.yaml in the order in which they have to run

@@ -26,11 +26,11 @@ def stages(targets: Sequence[str] | None = None) -> list[str]:
 
 
 def parse_dot(text: str) -> dict[str, list[str]]:
-    """DOT text of `dvc dag` -> stage: the stages that it needs, in the order of dvc.yaml."""
+    """DOT text of `dvc dag` -> stage: the stages that it needs, in the order of dvc.yaml. Data of `dvc add` (x.dvc) are no stages."""
     lines = [line.strip() for line in text.splitlines()]
-    needs = {match[1]: [] for line in lines if (match := NODE.match(line))}
+    needs = {match[1]: [] for line in lines if (match := NODE.match(line)) and not match[1].endswith(".dvc")}
     for line in lines:
-        if match := EDGE.match(line):
+        if (match := EDGE.match(line)) and match[1] in needs:
             needs[match[2]].append(match[1])
     return needs
 

@@ -3,6 +3,7 @@
 Their programs come with the extra `bench`, their models with `python -m benchmarks.peers`.
 """
 
+import atexit
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def _mediapipe(model: Path) -> Follow:
             base_options=BaseOptions(model_asset_path=str(model)), running_mode=vision.RunningMode.VIDEO, num_faces=1
         )
     )
+    atexit.register(landmarker.close)  # later it complains
 
     def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))

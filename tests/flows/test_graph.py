@@ -22,6 +22,11 @@ def test_dot_of_dvc_is_read() -> None:
     assert graph.parse_dot(DOT) == NEEDS
 
 
+def test_data_of_dvc_add_are_no_stage() -> None:
+    text = DOT.replace('"note";\n', '"note";\n"data/videos/a.dvc";\n"data/videos/b.dvc";\n"data/videos/a.dvc" -> "crop";\n')
+    assert text != DOT and graph.parse_dot(text) == NEEDS
+
+
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
