@@ -90,7 +90,7 @@ def push(remote: str | None) -> str:
     settings = _output(*graph.DVC, "config", "--list").splitlines()
     remotes = [match[1] for line in settings if (match := re.match(r"remote\.(.+?)\.url=", line))]
     if remote is not None and remote not in remotes:
-        raise ValueError(f"there is no DVC remote {remote!r}; `dvc remote list` has {', '.join(remotes) or 'none'}: docs/remotes.md")
+        raise ValueError(f"there is no DVC remote {remote!r}; `dvc config --list` has {', '.join(remotes) or 'none'}: docs/remotes.md")
     if not remotes:
         return "not pushed: no DVC remote is configured, the data are in this machine's cache only (docs/remotes.md)"
     if remote is None and not any(line.startswith("core.remote=") for line in settings):
