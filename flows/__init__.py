@@ -3,7 +3,10 @@ strrn, and import neither torch nor strrn.
 
 train: the stages of dvc.yaml, one task each
 annotate: landmarks for a folder of videos, one task a video
-compare: a file of experiments/ through `dvc exp`, and a table of what came out (no flow)
+compare: experiments of a file or a grid through `dvc exp run`, a task each; a table of what came out, and the best
+release: versions of the models and pseudo-labels that are better than the last
+experiments: what a file of experiments/ or a grid asks for, and what DVC has of it
+figures: what a release is judged by, and the rule
 process_group: a command whose whole process group ends with the flow
 graph: the stages of dvc.yaml in the order in which they have to run
 """

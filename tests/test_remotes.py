@@ -12,21 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtime import tiny
+
 DVC = (sys.executable, "-m", "dvc")
-FILES = {"tracker.onnx": b"\x08\x0atracker" * 999, "detector.onnx": b"\x08\x0adetector", "scheme.json": b'{"landmarks": 68}\n'}
-STAGE = """
+DVC_YAML = """
 stages:
   export:
-    cmd: python export.py
-    deps: [export.py]
+    cmd: cp -r {models} models/export
     outs: [models/export]
-"""
-EXPORT = f"""
-import pathlib
-folder = pathlib.Path('models/export')
-folder.mkdir(parents=True)
-for name, content in {FILES!r}.items():
-    (folder / name).write_bytes(content)
 """
 SERVER_SECONDS = 60
 
@@ -47,10 +40,10 @@ def environment(tmp_path_factory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory) -> Path:
-    """A git and DVC repository with models in models/export, committed."""
+    """A git and DVC repository with small models, which do run, in models/export; committed."""
     folder = tmp_path_factory.mktemp("template")
-    (folder / "dvc.yaml").write_text(STAGE)
-    (folder / "export.py").write_text(EXPORT)
+    (folder / "models").mkdir()
+    (folder / "dvc.yaml").write_text(DVC_YAML.format(models=tiny.models_dir()))
     run(folder, "git", "init", "-q")
     run(folder, *DVC, "init", "-q")
     run(folder, *DVC, "config", "core.analytics", "false")
@@ -100,18 +93,24 @@ def commit(folder: Path, message: str) -> None:
 def assert_comes_back(project: Path, clone: Path) -> None:
     """Push, and pull the exported models alone in a fresh clone."""
     commit(project, "remote")
-    assert "4 files pushed" in run(project, *DVC, "push")  # three files and the list of them
+    assert "3 files pushed" in run(project, *DVC, "push")  # two models and the list of them
     assert "Everything is up to date" in run(project, *DVC, "push")
     run(project.parent, "git", "clone", "-q", str(project), str(clone))
     assert not (clone / "models/export").exists()
     run(clone, *DVC, "pull", "models/export")
-    assert {path.name: path.read_bytes() for path in (clone / "models/export").iterdir()} == FILES
+    made = {path.name: path.read_bytes() for path in (project / "models/export").iterdir()}
+    assert set(made) == {"tracker.onnx", "detector.onnx"}
+    assert {path.name: path.read_bytes() for path in (clone / "models/export").iterdir()} == made
     assert "up to date" in run(clone, *DVC, "status")
 
 
-def test_models_come_back_from_a_folder(project: Path, tmp_path: Path) -> None:
+def test_models_come_back_from_a_folder_and_track_a_video(project: Path, tmp_path: Path) -> None:
     run(project, *DVC, "remote", "add", "-d", "store", str(tmp_path / "store"))
-    assert_comes_back(project, tmp_path / "clone")
+    clone = tmp_path / "clone"
+    assert_comes_back(project, clone)
+    tiny.write_video(clone / "my.mp4", [False] * 5)
+    run(clone, "strrn", "track", "my.mp4")
+    assert len((clone / "my.landmarks.csv").read_text().splitlines()) == 6  # a line for the columns, and one for each frame
 
 
 def test_models_come_back_from_s3(project: Path, tmp_path: Path, s3: str) -> None:
@@ -130,7 +129,7 @@ def test_keys_in_the_local_settings_are_not_committed(project: Path, s3: str, mo
     assert "Unable to locate credentials" in run(project, *DVC, "push", ok=False)
     run(project, *DVC, "remote", "modify", "--local", "store", "access_key_id", "key")
     run(project, *DVC, "remote", "modify", "--local", "store", "secret_access_key", "secret")
-    assert "4 files pushed" in run(project, *DVC, "push")
+    assert "3 files pushed" in run(project, *DVC, "push")
     assert run(project, "git", "status", "--porcelain") == ""
 
 

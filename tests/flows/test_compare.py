@@ -166,7 +166,7 @@ def test_a_grid_is_compared_and_the_best_applied(server, project, caplog):
     assert "give one of them" in compare(return_state=True).message
 
 
-def test_a_cancelled_experiment_ends_with_its_processes_and_can_be_repeated(project, environment):
+def test_a_cancelled_experiment_ends_with_its_processes_and_the_next_one_runs(project, environment):
     flow = subprocess.Popen(
         [sys.executable, "-m", "flows.compare", "endless.yaml"],
         env=environment | {"PYTHONUNBUFFERED": "1"},
@@ -190,4 +190,4 @@ def test_a_cancelled_experiment_ends_with_its_processes_and_can_be_repeated(proj
     watchdog.cancel()
     assert_ends(int(found[1]))
     assert flow.returncode != 0
-    assert "`seeds-one`, 2.00 %" in compare("seeds.yaml")
+    assert "`grid-train_seed=1`, 2.00 %" in compare(grid={"train_seed": [1]})
