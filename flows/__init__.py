@@ -7,7 +7,10 @@ ingest: new videos, checked and added, and a round that learns from them
 rounds: a new round in params.yaml, whose comments stay
 page: the state of the project in one HTML file, of what `state` reads from git, DVC and reports/ (no flow)
 cluster: a command here, or on a worker of a Dask cluster
-compare: a file of experiments/ through `dvc exp`, and a table of what came out (no flow)
+compare: experiments of a file or a grid through `dvc exp run`, a task each; a table of what came out, and the best
+release: versions of the models and pseudo-labels that are better than the last
+experiments: what a file of experiments/ or a grid asks for, and what DVC has of it
+figures: what a release is judged by, and the rule
 process_group: a command whose whole process group ends with the flow
 graph: the stages of dvc.yaml in the order in which they have to run
 """

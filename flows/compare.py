@@ -1,23 +1,30 @@
-"""Runs a file of `experiments/` through `dvc exp` and prints how the last tracker compares with the first detector, over all runs.
+"""The flow `compare`: experiments through `dvc exp run`, a task each; how they compare, and which of them is best.
 
     python -m flows.compare experiments/seeds.yaml                  # runs what has not run yet, then prints the table
     python -m flows.compare experiments/seeds.yaml --write docs/results.md
 
-A file has a `name` and `runs`: name of a run -> overrides as of `dvc exp run -S`. Experiments are called NAME-RUN; they run from the last
-commit, in a folder of their own (`--temp`), one after the other. An experiment of this commit is not run again; after a commit that
-changes no stage, DVC takes the results from its cache.
+A file has a `name` and `runs` (name of a run -> overrides as of `dvc exp run -S`) or a `grid` (parameter -> values, all combinations).
+Experiments are called NAME-RUN; they run from the current commit, in a folder of their own (`--temp`), one after the other. An experiment
+of this commit is not run again; after a commit that changes no stage, DVC takes the results from its cache.
 """
 
 import argparse
-import json
-import subprocess
+import os
+import platform
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import mean, stdev
 
 import yaml
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 
+from flows import process_group
+from flows.experiments import Runs, experiment_refs, git, grid_runs, metrics, read_plan, seeds
 from flows.graph import DVC
+from flows.train import stage_environment
 
 DATASETS = ("rendered_test", "head_scan")
 COLUMNS = {
@@ -27,27 +34,89 @@ COLUMNS = {
     "lag_e1": ("lag E1, frames", 1),
     "missing": ("missing, %", 100),
 }
+ERROR = "nme_inter_ocular"
+PACKAGES = ("dvc", "torch", "numpy", "prefect")
 
 
-def experiment_refs() -> dict[str, str]:
-    """Name of an experiment of the current commit -> its git reference."""
-    commit = _git("rev-parse", "HEAD").strip()
-    lines = _git("for-each-ref", "--format=%(refname)", f"refs/exps/{commit[:2]}/{commit[2:]}").splitlines()
-    return {ref.rsplit("/", 1)[1]: ref for ref in lines}
-
-
+@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
 def run(name: str, overrides: list[str]) -> None:
-    """Run one experiment. Raises RuntimeError where it fails; DVC's output goes to this terminal."""
+    """Run one experiment; the lines of DVC and of the stages go to Prefect's log. Raises CommandError with the last of them."""
     command = [*DVC, "exp", "run", "--temp", "--name", name]
     for override in overrides:
         command += ["-S", override]
-    if subprocess.run(command).returncode != 0:
-        raise RuntimeError(f"experiment {name} failed; its output is above. Repeat the command: what has run is not run again")
+    process_group.run(command, get_run_logger().info, stage_environment())
 
 
-def metrics(ref: str) -> dict:
-    """reports/metrics.json of an experiment."""
-    return json.loads(_git("show", f"{ref}:reports/metrics.json"))["rounds"]
+@flow(name="compare", persist_result=False)
+def compare(file: str | None = None, grid: dict[str, list] | None = None) -> str:
+    """Run what has not run yet of a file of experiments/ or of a grid (parameter -> values, all combinations); compare all of it.
+
+    Returns the comparison as Markdown, which is the artifact `compare` too; the table artifact `experiments` has a row per experiment.
+    The first experiment that fails ends the flow; a second run of the flow keeps those before it. Raises ValueError where not exactly
+    one of file and grid is given, and what `read_plan` and `grid_runs` raise.
+    """
+    if (file is None) == (grid is None):
+        raise ValueError(f"file is {file}, grid is {grid}: give one of them")
+    name, runs = read_plan(Path(file)) if file is not None else ("grid", grid_runs("grid", grid or {}))
+    waiting = [experiment for experiment in runs if experiment not in experiment_refs()]
+    if waiting and (changes := git("status", "--porcelain", "--untracked-files=no").splitlines()):
+        get_run_logger().warning("DVC takes changes that are not committed into the experiments: %s", ", ".join(changes))
+    for experiment in waiting:
+        run(experiment, runs[experiment])
+    refs = experiment_refs()
+    found = {experiment: metrics(refs[experiment]) for experiment in runs}
+    rows = [{"experiment": experiment, **seeds(refs[experiment]), **last_tracker(found[experiment])} for experiment in runs]
+    command = f"python -m flows.compare {file}" if file is not None else "the flow compare"
+    text = "\n".join([table(list(found.values()), name, command), *conclusion(runs, rows), *made_with()])
+    create_table_artifact(rows, key="experiments", description=f"The last round's trackers of {name}.")
+    create_markdown_artifact(text, key="compare", description=name)
+    return text
+
+
+def last_tracker(rounds: dict) -> dict[str, float | None]:
+    """The columns of one experiment: error and jitter of the last round's tracker on both test sets, and `error`, by which runs are ranked.
+
+    `error` is the mean of the inter-ocular errors on both, rendered clips and head scan; None if one of them is.
+    """
+    tracker = list(rounds.values())[-1]["tracker"]
+    columns = {f"{dataset} {column}": tracker[dataset][column] for dataset in DATASETS for column in (ERROR, "residual_jitter")}
+    errors = [tracker[dataset][ERROR] for dataset in DATASETS]
+    return columns | {"error": None if None in errors else round(mean(errors), 6)}
+
+
+def best(rows: list[dict]) -> dict | None:
+    """The row with the lowest `error`, the first of equal ones; None where no row has an error.
+
+    This is the best run, not always the best setting: where runs differ by seed, look at the spread as well.
+    """
+    return min((row for row in rows if row["error"] is not None), key=lambda row: row["error"], default=None)
+
+
+def conclusion(runs: Runs, rows: list[dict]) -> list[str]:
+    """Lines of Markdown: a table of the experiments, the best one, and how to take it over."""
+    lines = ["**The last round's tracker, by experiment**", "", "| " + " | ".join(rows[0]) + " | overrides |"]
+    lines += ["|" + "---|" * (len(rows[0]) + 1)]
+    for row in rows:
+        cells = ["-" if cell is None else str(cell) for cell in row.values()]
+        lines.append("| " + " | ".join([*cells, f"`{' '.join(runs[row['experiment']])}`"]) + " |")
+    lines.append("")
+    first = best(rows)
+    if first is None:
+        return [*lines, "No experiment has an error on both test sets.", ""]
+    return [
+        *lines,
+        f"Lowest error (mean of {' and '.join(DATASETS)}): `{first['experiment']}`, {first['error'] * 100:.2f} %. Take it over with",
+        f"`dvc exp apply '{first['experiment']}'`, then `git commit`.",
+        "",
+    ]
+
+
+def made_with() -> list[str]:
+    """A line about commit, Python, packages and machine of this comparison."""
+    packages = ", ".join(f"{package} {_version(package)}" for package in PACKAGES)
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    commit = git("rev-parse", "--short", "HEAD").strip()
+    return [f"Commit {commit}; Python {platform.python_version()}, {packages}; {machine}."]
 
 
 def table(runs: list[dict], title: str, command: str) -> str:
@@ -66,7 +135,7 @@ def table(runs: list[dict], title: str, command: str) -> str:
                 lines.append(f"| {round_name} | {system} | " + " | ".join(cells) + " |")
         lines += [""]
         last = list(runs[0])[-1]
-        for column in ("nme_inter_ocular", "residual_jitter"):
+        for column in (ERROR, "residual_jitter"):
             pairs = [(run["r0"]["detector"][dataset][column], run[last]["tracker"][dataset][column]) for run in runs]
             pairs = [pair for pair in pairs if None not in pair]
             if not pairs:
@@ -87,29 +156,26 @@ def _with_spread(values: list[float]) -> str:
     return f"{mean(values):.2f} ± {stdev(values) if len(values) > 1 else 0:.2f}"
 
 
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="a file of experiments/")
     parser.add_argument("--write", type=Path, help="Markdown file to write the table to, besides printing it")
     arguments = parser.parse_args()
     try:
-        plan = yaml.safe_load(arguments.file.read_text(encoding="utf-8"))
-        names = {f"{plan['name']}-{run_name}": overrides for run_name, overrides in plan["runs"].items()}
-        for name, overrides in names.items():
-            if name not in experiment_refs():
-                run(name, overrides)
-        refs = experiment_refs()
-        command = f"python -m flows.compare {arguments.file}"
-        text = table([metrics(refs[name]) for name in names], plan["name"], command)
-    except (OSError, RuntimeError, KeyError, yaml.YAMLError, subprocess.CalledProcessError) as error:
+        read_plan(arguments.file)  # before a server starts
+        text = compare(str(arguments.file))
+    except (OSError, RuntimeError, ValueError, KeyError, yaml.YAMLError) as error:
         sys.exit(f"error: {type(error).__name__}: {error}")
     sys.stdout.write(text + "\n")
     if arguments.write:
         arguments.write.write_text(text + "\n", encoding="utf-8")
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":

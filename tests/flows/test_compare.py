@@ -1,10 +1,22 @@
+import os
+import re
+import signal
 import subprocess
 import sys
+import threading
+from importlib.metadata import version
 
 import pytest
 import yaml
 
-from flows.compare import COLUMNS, DATASETS, table
+from flows.compare import COLUMNS, DATASETS, best, compare, last_tracker, table
+from flows.experiments import grid_runs, read_plan
+from tests.flows.test_process_group import alive, assert_ends
+from tests.flows.test_train import server
+from tests.flows.test_train import table as artifact
+
+__all__ = ["server"]  # the fixture
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 def run(nme_before: float, nme_after: float | None) -> dict:
@@ -30,48 +42,152 @@ def test_a_metric_that_a_run_does_not_have_is_left_out():
     assert "- nme_inter_ocular: no run has both." in table([run(0.06, None)], "seeds", "command")
 
 
+def test_the_best_run_has_the_lowest_error_on_both_test_sets():
+    rows = [{"experiment": name, **last_tracker(run(0.08, after))} for name, after in (("a", 0.05), ("b", 0.03), ("c", 0.03), ("d", None))]
+    assert [row["error"] for row in rows] == [0.05, 0.03, 0.03, None]
+    assert best(rows)["experiment"] == "b" and best(rows[3:]) is None
+    uneven = run(0.08, 0.05)
+    uneven["r1"]["tracker"]["head_scan"]["nme_inter_ocular"] = 0.02
+    assert last_tracker(uneven)["error"] == 0.035
+
+
+def test_a_grid_has_all_combinations():
+    assert grid_runs("g", {"backbone": ["mdm", "hgn"], "rounds.r1.threshold": [0.02, 1e-05], "crop.flip": [True]}) == {
+        f"g-backbone={backbone},rounds.r1.threshold={value},crop.flip=true": [
+            f"backbone={backbone}",
+            f"rounds.r1.threshold={value}",
+            "crop.flip=true",
+        ]
+        for backbone in ("mdm", "hgn")
+        for value in ("0.02", "1e-05")
+    }
+
+
+@pytest.mark.parametrize("grid", [{}, {"a": []}, {"a": 1}, {"a": [[1]]}, {"a": [None]}, {"a": ["two words"]}, {"a": ["x..y/z"]}])
+def test_a_grid_of_anything_else_is_refused(grid):
+    with pytest.raises(ValueError, match=r"the grid is .* expected parameters with a list|in the grid, expected a number, a word"):
+        grid_runs("g", grid)
+
+
+def test_a_file_of_anything_else_is_refused(tmp_path):
+    file = tmp_path / "plan.yaml"
+    file.write_text("name: n\ngrid: {a: [1, 2]}\n")
+    assert read_plan(file) == ("n", {"n-a=1": ["a=1"], "n-a=2": ["a=2"]})
+    for text, found in (("name: n\n", "name"), ("name: n\nruns: {}\ngrid: {}\n", "name, runs, grid"), ("- a\n", "list")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=f"has {found}; expected `name`, and `runs` or `grid`"):
+            read_plan(file)
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A DVC project whose only stage writes metrics that depend on a parameter."""
+    """A DVC project whose only stage writes metrics that depend on a parameter; a seed of 99 takes for ever."""
     stage = (
-        "import json, yaml; seed = yaml.safe_load(open('params.yaml'))['train_seed']\n"
+        "import json, os, subprocess, yaml; seed = yaml.safe_load(open('params.yaml'))['train_seed']\n"
+        "if seed == 99:\n"
+        "    sleeping = subprocess.Popen(['sleep', '300'])\n"
+        "    print(f'pid {sleeping.pid}', flush=True)\n"
+        "    sleeping.wait()\n"
+        "assert seed < 50, f'the seed is {seed}'\n"
         f"scores = {{d: dict.fromkeys({list(COLUMNS)!r}, (seed + 1) / 100) for d in {DATASETS!r}}}\n"
-        "import os; os.makedirs('reports', exist_ok=True)\n"
+        "os.makedirs('reports', exist_ok=True)\n"
         "json.dump({'rounds': {'r0': {'detector': scores, 'tracker': scores}}}, open('reports/metrics.json', 'w'))\n"
     )
-    (tmp_path / "stage.py").write_text(stage)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "stage.py").write_text(stage)
     metrics = {"reports/metrics.json": {"cache": False}}
     definition = {"cmd": f"{sys.executable} stage.py", "deps": ["stage.py"], "params": ["train_seed"], "metrics": [metrics]}
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"score": definition}}))
-    (tmp_path / "params.yaml").write_text("train_seed: 0\n")
-    (tmp_path / "seeds.yaml").write_text("name: seeds\nruns:\n  one: [train_seed=1]\n  two: [train_seed=2]\n")
-    monkeypatch.chdir(tmp_path)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"score": definition}}))
+    (folder / "params.yaml").write_text("seed: 7\ntrain_seed: 0\n")
+    (folder / "seeds.yaml").write_text("name: seeds\nruns:\n  one: [train_seed=1]\n  two: [train_seed=2]\n")
+    (folder / "endless.yaml").write_text("name: endless\ngrid: {train_seed: [99]}\n")
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "t@example.org")
+    monkeypatch.chdir(folder)
     for command in (
         ["git", "init", "-q"],
         [sys.executable, "-m", "dvc", "init", "-q"],
         ["git", "add", "--all"],
-        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "start"],
+        ["git", "commit", "-q", "-m", "start"],
     ):
         subprocess.run(command, check=True, capture_output=True)
-    return tmp_path
+    return folder
 
 
-def test_experiments_run_once_and_are_compared(project, request):
-    environment = {"PYTHONPATH": str(request.config.rootpath), "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org"}
-    environment |= {"GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org", "PATH": "/usr/bin:/bin", "HOME": str(project)}
+@pytest.fixture
+def environment(server, request):
+    """For the command line: this Prefect server."""
+    from prefect.settings import PREFECT_API_URL
+
+    return os.environ | {"PYTHONPATH": str(request.config.rootpath), "PREFECT_API_URL": PREFECT_API_URL.value()}
+
+
+def test_experiments_run_once_and_are_compared(project, environment):
     command = [sys.executable, "-m", "flows.compare", "seeds.yaml", "--write", "results.md"]
     first = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr + first.stdout
+    assert "Running stage 'score'" in first.stderr
     # 2 and 3 %: mean 2.5, standard deviation 0.71.
-    assert "| r0 | detector | 2.50 ± 0.71 |" in (project / "results.md").read_text()
+    written = (project / "results.md").read_text()
+    assert "| r0 | detector | 2.50 ± 0.71 |" in written and first.stdout == written
+    assert "| seeds-two | 7 | 2 | 0.03 | 0.03 | 0.03 | 0.03 | 0.03 | `train_seed=2` |" in written
+    assert "Lowest error (mean of rendered_test and head_scan): `seeds-one`, 2.00 %." in written
+    assert re.search(rf"Commit \w+; Python 3\.\d+\.\d+, dvc {version('dvc')}, torch .*, numpy .*, prefect .*; \w+ \w+, \d+ cores\.", written)
     second = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert "Running stage" not in second.stdout
+    assert "Running stage" not in second.stderr
     assert "2.50 ± 0.71" in second.stdout
     # Experiments of an older commit say nothing of this one.
     (project / "stage.py").write_text((project / "stage.py").read_text().replace("(seed + 1)", "(seed + 3)"))
-    subprocess.run(["git", "commit", "-qam", "another score"], env=environment, check=True)
+    subprocess.run(["git", "commit", "-qam", "another score"], check=True)
     third = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "4.50 ± 0.71" in third.stdout, third.stderr
     broken = subprocess.run([*command[:3], "missing.yaml"], env=environment, capture_output=True, text=True)
     assert broken.returncode == 1
     assert "error: FileNotFoundError" in broken.stderr
+
+
+def test_a_grid_is_compared_and_the_best_applied(server, project, caplog):
+    text = compare(grid={"train_seed": [1, 0]})  # 0 as in params.yaml already
+    rows = artifact("experiments")
+    assert [(row["experiment"], row["train_seed"], row["error"]) for row in rows] == [
+        ("grid-train_seed=1", 1, 0.02),
+        ("grid-train_seed=0", 0, 0.01),
+    ]
+    assert "`dvc exp apply 'grid-train_seed=0'`" in text
+    (project / "params.yaml").write_text("seed: 8\ntrain_seed: 0\n")
+    state = compare(grid={"train_seed": [1, 60]}, return_state=True)
+    assert state.is_failed() and "the seed is 60" in state.message
+    assert "changes that are not committed into the experiments:  M params.yaml" in caplog.text
+    subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "exp", "apply", "grid-train_seed=1"], check=True, capture_output=True)
+    assert yaml.safe_load((project / "params.yaml").read_text()) == {"seed": 7, "train_seed": 1}
+    assert "give one of them" in compare(return_state=True).message
+
+
+def test_a_cancelled_experiment_ends_with_its_processes_and_the_next_one_runs(project, environment):
+    flow = subprocess.Popen(
+        [sys.executable, "-m", "flows.compare", "endless.yaml"],
+        env=environment | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    watchdog = threading.Timer(120, flow.kill)
+    watchdog.start()
+    seen = []
+    with flow.stdout:
+        while not (found := re.search(r"- pid (\d+)", line := flow.stdout.readline())):
+            seen.append(line)
+            assert line, "".join(seen)
+        assert alive(int(found[1]))
+        flow.send_signal(signal.SIGINT)  # Ctrl-C
+        flow.stdout.read()
+        flow.wait(30)
+    watchdog.cancel()
+    assert_ends(int(found[1]))
+    assert flow.returncode != 0
+    assert "`grid-train_seed=1`, 2.00 %" in compare(grid={"train_seed": [1]})

@@ -1,0 +1,72 @@
+"""Plans of experiments: what a file of experiments/ or a grid asks for, and what DVC has of it."""
+
+import itertools
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+Runs = dict[str, list[str]]  # name of an experiment -> overrides, as of `dvc exp run -S`
+
+
+def read_plan(file: Path) -> tuple[str, Runs]:
+    """Name and experiments of a file, which has a `name` and either `runs` (name -> overrides) or `grid` (parameter -> values).
+
+    Raises FileNotFoundError, yaml.YAMLError, and ValueError for a file with anything else.
+    """
+    plan = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(plan, dict) or set(plan) not in ({"name", "runs"}, {"name", "grid"}):
+        found = ", ".join(map(str, plan)) if isinstance(plan, dict) else type(plan).__name__
+        raise ValueError(f"{file} has {found}; expected `name`, and `runs` or `grid`: docs/experiments.md")
+    if "grid" in plan:
+        return plan["name"], grid_runs(plan["name"], plan["grid"])
+    return plan["name"], {f"{plan['name']}-{run}": overrides for run, overrides in plan["runs"].items()}
+
+
+def grid_runs(name: str, grid: dict[str, list]) -> Runs:
+    """All combinations of the values: {"a": [1, 2], "b": [true]} -> {"NAME-a=1,b=true": ["a=1", "b=true"], …}.
+
+    Raises ValueError for a grid without values, and for values other than numbers, words and true or false.
+    """
+    if not grid or not all(isinstance(values, list) and values for values in grid.values()):
+        raise ValueError(f"the grid is {grid}, expected parameters with a list of values each, such as {{train_seed: [0, 1]}}")
+    runs = {}
+    for values in itertools.product(*grid.values()):
+        overrides = [f"{parameter}={_as_override(parameter, value)}" for parameter, value in zip(grid, values, strict=True)]
+        runs[f"{name}-{','.join(overrides)}"] = overrides
+    return runs
+
+
+def experiment_refs() -> dict[str, str]:
+    """Name of an experiment of the current commit -> its git reference."""
+    commit = git("rev-parse", "HEAD").strip()
+    lines = git("for-each-ref", "--format=%(refname)", f"refs/exps/{commit[:2]}/{commit[2:]}").splitlines()
+    return {ref.rsplit("/", 1)[1]: ref for ref in lines}
+
+
+def metrics(ref: str) -> dict:
+    """The rounds of reports/metrics.json of an experiment."""
+    return json.loads(git("show", f"{ref}:reports/metrics.json"))["rounds"]
+
+
+def seeds(ref: str) -> dict[str, object]:
+    """`seed` (of the data) and `train_seed` as params.yaml of an experiment has them; None where it has none."""
+    params = yaml.safe_load(git("show", f"{ref}:params.yaml"))
+    return {name: params.get(name) for name in ("seed", "train_seed")}
+
+
+def git(*arguments: str) -> str:
+    """Output of a git command. Raises RuntimeError with its message."""
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _as_override(parameter: str, value: object) -> str:
+    text = json.dumps(value) if isinstance(value, bool) else str(value)
+    if not isinstance(value, bool | int | float | str) or not re.fullmatch(r"\w[\w.+-]*|-[\w.]+", text):
+        raise ValueError(f"{parameter} has {value!r} in the grid, expected a number, a word, true or false: name other `runs` in a file")
+    return text
