@@ -106,7 +106,7 @@ def methods(models: Path, ours: Path | None) -> dict[str, Find]:
     def strrn(picture: np.ndarray) -> np.ndarray | None:
         return next((face.points_frame for face in tracker(picture)), None)
 
-    found: dict[str, Find] = {"STRRN": strrn}
+    found: dict[str, Find] = {"STRRN (its detector)": strrn}
     for peer in PEERS:
         if not peer.missing(models):
             found[peer.name] = _of_peer(peer, models)
@@ -193,6 +193,9 @@ def scores(folder: Path, finds: dict[str, Find], reference_shape: np.ndarray) ->
     for name in finds:
         known = [n for n, points in enumerate(said[name]) if points is not None]
         known_other = [n for n, points in enumerate(other_said[name]) if points is not None]
+        if not known or not known_other:
+            table.add_row(name, f"{len(known)}")
+            continue
         differences = _differences(seen, said[name], known, reference_shape, scheme)
         result = score(differences, _differences(other, other_said[name], known_other, reference_shape, scheme), scheme)
         plain, without = result["plain"], result["without_offset"]

@@ -13,7 +13,7 @@ import argparse
 import heapq
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,19 +55,25 @@ def track_file(table: Path, *, video: Path, models: Path) -> int:
 
 def measure(video: Path, models: Path) -> tuple[Costs, dict[int, float]]:
     """The costs, and frames/s of all workers together by their number."""
+    os.environ.pop(ADDRESS, None)  # it is this machine that is measured
     speeds: dict[int, float] = {}
     info = probe(video)
     hours = info.num_frames / info.fps / 3600
+    run = partial(track_file, video=video.absolute(), models=models.absolute())
     with TemporaryDirectory() as folder:
         for workers in WORKERS:
-            copies = [Path(folder) / f"{number}.parquet" for number in range(COPIES * workers)]
-            run = partial(track_file, video=video.absolute(), models=models.absolute())
-            list(map_clips(run, copies[:workers], workers))  # imports and caches do not count
-            started = time.perf_counter()
-            frames = sum(map_clips(run, copies, workers))
-            speeds[workers] = frames / (time.perf_counter() - started)
-        written = copies[0].stat().st_size / 1e9 / hours
+            tables = [Path(folder) / f"{number}.parquet" for number in range((1 + COPIES) * workers)]
+            # A long and a short run: their difference is without the start of the processes.
+            short, long = (_seconds(run, part, workers) for part in (tables[:workers], tables))
+            speeds[workers] = COPIES * workers * info.num_frames / (long - short)
+        written = tables[0].stat().st_size / 1e9 / hours
     return Costs(speeds[1], _scheduler_seconds(), video.stat().st_size / 1e9 / hours, written), speeds
+
+
+def _seconds(run: Callable[[Path], int], tables: Sequence[Path], workers: int) -> float:
+    started = time.perf_counter()
+    list(map_clips(run, tables, workers))
+    return time.perf_counter() - started
 
 
 def _scheduler_seconds() -> float:
@@ -75,39 +81,33 @@ def _scheduler_seconds() -> float:
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as cluster:
-        before = os.environ.get(ADDRESS)
         os.environ[ADDRESS] = cluster.scheduler_address
         try:
-            list(map_clips(abs, [1], 1))
             started = time.perf_counter()
             list(map_clips(abs, range(TASKS), 1))
             return (time.perf_counter() - started) / TASKS
         finally:
-            if before is None:
-                del os.environ[ADDRESS]
-            else:
-                os.environ[ADDRESS] = before
+            del os.environ[ADDRESS]
 
 
 def simulate(costs: Costs, hours: float, rate: float, workers: int, seed: int = 0) -> tuple[float, float]:
     """(hours until the last clip is done, share of the workers' time that was of use)."""
     rng = np.random.default_rng(seed)
     clip = CLIP_HOURS * rate / costs.frames_per_second  # hours of work
-    work = clip * np.exp(SPREAD * rng.standard_normal(round(hours / CLIP_HOURS)) - SPREAD**2 / 2)
+    work = list(clip * np.exp(SPREAD * rng.standard_normal(max(1, round(hours / CLIP_HOURS))) - SPREAD**2 / 2))
+    useful = sum(work)
     free = [0.0] * workers
     scheduler = end = 0.0
-    for hours_of_clip in work:
-        start = heapq.heappop(free)
-        while True:
-            scheduler = max(scheduler, start) + costs.scheduler_seconds / 3600
-            death = rng.exponential(LIFE)
-            if death >= hours_of_clip:
-                break
-            start = scheduler + death
-        done = scheduler + float(hours_of_clip)
+    while work:
+        # The first worker that is free takes the next clip, when the scheduler has time.
+        scheduler = max(scheduler, heapq.heappop(free)) + costs.scheduler_seconds / 3600
+        needed, death = work.pop(), rng.exponential(LIFE)
+        if death < needed:
+            work.append(needed)
+        done = scheduler + min(needed, death)
         end = max(end, done)
         heapq.heappush(free, done)
-    return end, float(work.sum()) / (end * workers)
+    return end, useful / (end * workers)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

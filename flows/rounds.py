@@ -66,4 +66,7 @@ def _load(path: Path) -> dict:
         raise ValueError(f"{path}: crop.folders must be a list, [] for none")
     if not isinstance(params.get("rounds"), dict):
         raise ValueError(f"{path}: rounds must be a mapping, {{}} for none")
+    for name, entry in params["rounds"].items():
+        if not isinstance(name, str) or not isinstance(entry, dict):
+            raise ValueError(f"{path}: rounds.{name} must be a name with a mapping like {{from: r0}}, found {entry!r}")
     return params

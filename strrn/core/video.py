@@ -164,7 +164,8 @@ class VideoWriter:
         self._quality = quality
         self._format = video_format
         self._shape: tuple[int, ...] | None = None
-        self._num_frames, self._pts, self._gap = 0, -1, 1
+        self._num_frames, self._pts, self._gap = 0, 0, 1 if self._rate else CLOCK // 25
+        self._start = 0.0  # time of the first frame, which the file begins with
 
     def __enter__(self) -> "VideoWriter":
         container_format, options = CONTAINERS[self._format]
@@ -178,7 +179,9 @@ class VideoWriter:
 
     def write(self, frame: np.ndarray, seconds: float | None = None) -> None:
         """Append a frame, (H, W, 3) uint8 RGB. seconds: its time, for a writer without fps; one that is not later than the frame before it
-        comes a tick later."""
+        comes as long after that as that one after its own."""
+        if self._rate is None and seconds is None:
+            raise ValueError(f"video {self.path}: a writer without fps needs the time of every frame")
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise ValueError(f"video {self.path}: a frame must be (H, W, 3) uint8, found {frame.shape} {frame.dtype}")
         if self._shape is None:
@@ -189,9 +192,15 @@ class VideoWriter:
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        before = self._pts
-        self._pts = picture.pts = self._num_frames if self._rate else max(before + 1, round(seconds * CLOCK))
-        self._gap = self._pts - before if self._num_frames else 1
+        if self._num_frames == 0:
+            self._start = seconds or 0.0
+        else:
+            due = self._pts + 1 if self._rate else round((seconds - self._start) * CLOCK)
+            if due <= self._pts:  # time went back
+                due = self._pts + self._gap
+                self._start = seconds - due / CLOCK
+            self._gap, self._pts = due - self._pts, due
+        picture.pts = self._pts
         self._container.mux(self._stream.encode(picture))
         self._num_frames += 1
 

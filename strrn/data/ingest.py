@@ -10,19 +10,18 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
+from strrn.core.cluster import map_clips
 from strrn.core.files import atomic_folder, write_json
-from strrn.core.processes import num_workers, start_worker
+from strrn.core.processes import num_workers
 from strrn.core.progress import progress
 from strrn.core.video import VIDEO_SUFFIXES, VideoError, read_frames
 from strrn.data.download import file_sha256
@@ -54,11 +53,10 @@ def ingest(source: Path, out: Path, known: Mapping[str, str], *, min_frames: int
     staging = out.parent / f".{out.name}.part"
     staging.mkdir(parents=True, exist_ok=True)
     rows, paths = _fetch_all(named, staging, known, max_bytes)
-    with ProcessPoolExecutor(num_workers(workers), get_context("spawn"), initializer=start_worker) as pool:
-        arrived = [row for row in rows if not row["reason"]]
-        results = progress(pool.map(partial(check, min_frames=min_frames), paths), "check videos", len(paths))
-        for row, path, (frames, seconds, reason) in zip(arrived, paths, results, strict=True):
-            row |= {"frames": frames, "seconds": seconds, "reason": reason.replace(str(path), row["video"])}
+    arrived = [row for row in rows if not row["reason"]]
+    results = progress(map_clips(partial(check, min_frames=min_frames), paths, num_workers(workers)), "check videos", len(paths))
+    for row, path, (frames, seconds, reason) in zip(arrived, paths, results, strict=True):
+        row |= {"frames": frames, "seconds": seconds, "reason": reason.replace(str(path), row["video"])}
     for row in rows:
         row["state"] = "rejected" if row["reason"] else "added"
         if row["reason"]:
@@ -112,15 +110,19 @@ def origins(source: Path) -> list[tuple[str, str]]:
 
 
 def known_videos(folder: Path, clips: Iterable[Path]) -> dict[str, str]:
-    """sha256 -> path of all files in the folders of `folder`, and of those clips that are there.
+    """sha256 -> path of all files in the folders of `folder`, and of the clips.
 
-    Raises FileNotFoundError where `dvc add` knows a folder that is not there: its videos could come twice.
+    Raises FileNotFoundError for a clip that is not there, and where `dvc add` knows a folder that is not there: its videos could come twice.
     """
+    clips = list(clips)
+    for clip in clips:
+        if not clip.is_file():
+            raise FileNotFoundError(f"test clip {clip} is not there, and new videos are compared with it: run `dvc repro download`")
     for file in sorted(folder.glob("*.dvc")):
         if not file.with_suffix("").is_dir():
             raise FileNotFoundError(f"the videos of {file} are not there, and new ones are compared with them: run `dvc pull {file}`")
     ingested = [path for path in sorted(folder.glob("[!.]*/**/*")) if path.is_file()]
-    return {file_sha256(path): str(path) for path in [*clips, *ingested] if path.is_file()}
+    return {file_sha256(path): str(path) for path in [*clips, *ingested]}
 
 
 def fetch(url: str, folder: Path, max_bytes: int) -> Path:

@@ -8,7 +8,7 @@ It finds faces, follows each by its own points, notices when one is gone, and fi
 In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`), smoothed by how sure the detector
 is of each (`strrn.runtime.smoothing`).
 
-Checks (`RuntimeParameters`): plausible points, and the detector's opinion, in every frame; every few frames the paper's cycle (track back to
+Checks (`RuntimeParameters`): plausible points in every frame; every few frames the detector's opinion, the paper's cycle (track back to
 the previous frame and compare with where the face came from), and MTCNN's opinion of the place. An uncertain face is checked in full
 in every frame, and MTCNN searches the frame to put the points back on the face.
 """
@@ -86,7 +86,7 @@ class FaceState:
 
     face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed; raw_points_frame: before
     smoothing; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below 5 % of d, from the
-    last frame that the detector looked at (every frame, or without a `detector_share` every `verify_every` frames); NaN likewise.
+    last frame that the detector looked at (one in `detect_every`, or without a `detector_share` in `verify_every`); NaN likewise.
     box: (4,) of the points. reason: why the state is another than in the frame before, empty where it is the same.
     """
 
@@ -238,7 +238,9 @@ class FaceTracker:
         disagreements: list[float | None] = [None] * len(crops)
         share, every = self._parameters.detector_share, self._parameters.detect_every
         # Not all faces in the same frame.
-        due = [n for n, face in enumerate(self._faces) if share and (face.failures or (face.age + face.face_id) % every == 0)]
+        due = [
+            n for n, face in enumerate(self._faces) if share and (not face.age or face.failures or (face.age + face.face_id) % every == 0)
+        ]
         if due:
             for n, detected, confidence in zip(due, *self._models.detect([crops[n] for n in due]), strict=True):
                 self._faces[n].confidence = np.asarray(confidence, np.float32)
@@ -369,7 +371,7 @@ class FaceTracker:
             if not error <= limits.max_cycle_error:
                 return f"cycle error {error:.2f}"
         transform = fit_similarity(points, self._reference, self._models.size)
-        if in_tracker_mode and disagreement is None and due(limits.verify_every):
+        if in_tracker_mode and not limits.detector_share and due(limits.verify_every):
             (detected_crop,), (confidence,) = self._models.detect([transform.crop(frame, self._models.stride)])
             face.confidence = np.asarray(confidence, np.float32)
             disagreement = _rms(detected_crop, transform.to_crop(points))

@@ -20,8 +20,8 @@ class RuntimeParameters:
         frame in `detect_every`; between, the points keep what it added to the tracker's.
     smoothing: tracker mode; how far a point may move of its own from frame to frame (see `Smoother`), less is calmer. 0: no smoothing.
     cycle_every, max_cycle_error: tracker mode; how often to track back to the previous frame, and the error that is too much.
-    verify_every, max_disagreement, min_confidence: how often the detector looks at the tracked face (in detector mode, and with a
-        detector_share, always), how far its points may be from the tracked ones, and the mean confidence that it needs.
+    verify_every, max_disagreement, min_confidence: tracker mode without a detector_share; how often the detector looks at the tracked face
+        (otherwise it looks anyway); how far its points may be from the tracked ones, and the mean confidence that it needs.
     face_every: how often MTCNN is asked whether the face is there.
     max_shape_distance: of the points to the reference shape after a similarity; max_scale_jump: ratio of two frames' face sizes.
     min_inside: share of the points that must lie inside the frame.

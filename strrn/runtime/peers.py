@@ -20,19 +20,18 @@ MILLISECONDS = 40  # between two frames
 
 @dataclass(frozen=True)
 class Peer:
-    """module: what is imported; package: what pip calls it; model: its file; open: file -> a tracker at the start of a video."""
+    """module: what is imported; model: its file; open: file -> a tracker at the start of a video."""
 
     name: str
     module: str
-    package: str
     model: str
     open: Callable[[Path], Follow]
 
     def missing(self, models: Path) -> str:
         """What has to be done before it can run; empty if nothing."""
         if find_spec(self.module) is None:
-            return f"pip install {self.package}"
-        return "" if (models / self.model).is_file() else f"python -m benchmarks.peers (no {self.model} in {models})"
+            return "pip install 'strrn[bench]'"
+        return "" if (models / self.model).is_file() else f"python -m benchmarks.peers, in a checkout (no {self.model} in {models})"
 
 
 def _dlib(model: Path) -> Follow:
@@ -75,16 +74,21 @@ def _mediapipe(model: Path) -> Follow:
 
 
 PEERS = (
-    Peer("dlib's 68 points (ERT)", "dlib", "dlib-bin", "shape_predictor_68_face_landmarks.dat", _dlib),
-    Peer("MediaPipe Face Landmarker", "mediapipe", "mediapipe", "face_landmarker_v2.task", _mediapipe),
+    Peer("dlib's 68 points (ERT)", "dlib", "shape_predictor_68_face_landmarks.dat", _dlib),
+    Peer("MediaPipe Face Landmarker", "mediapipe", "face_landmarker_v2.task", _mediapipe),
 )
 
 
 def peer_speeds(models: Path, frames: Sequence[np.ndarray]) -> dict[str, dict]:
-    """Of every peer `frames_per_second` and `share_with_face` over the frames, or `missing`: what has to be done to measure it."""
-    return {
-        peer.name: {"missing": cure} if (cure := peer.missing(models)) else _speed(peer.open(models / peer.model), frames) for peer in PEERS
-    }
+    """Of every peer `frames_per_second` and `share_with_face` over the frames, or `missing`: why it was not measured, or what to do."""
+    speeds = {}
+    for peer in PEERS:
+        cure = peer.missing(models)
+        try:
+            speeds[peer.name] = {"missing": cure} if cure else _speed(peer.open(models / peer.model), frames)
+        except Exception as error:  # of whatever library: our own figures are measured already
+            speeds[peer.name] = {"missing": f"{type(error).__name__}: {error}"}
+    return speeds
 
 
 def _speed(follow: Follow, frames: Sequence[np.ndarray]) -> dict[str, float]:

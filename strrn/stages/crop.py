@@ -65,19 +65,20 @@ def crop(
     # Evaluation follows the faces of test clips with truth itself.
     clips = [clip for clip in clips if clip.split != "test" or clip.truth is None]
     workers = num_workers(parameters.workers)
-    with atomic_folder(out) as folder, ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
-        try:
-            stills = {split: _read_stills(rendered, faces, split, scheme.num_landmarks, labels.rendered) for split in SPLITS}
-            reference_shape, template = _write_reference(folder, stills["train"], scheme, parameters, pool)
-            for split in SPLITS:
-                of_rendered, of_faces = _write_stills(folder, stills[split], split, reference_shape, parameters, pool)
-                rejected += of_rendered
-                unusable += of_faces
-            check_rejected(unusable, num_labelled, labels.max_rejected)
-            rejected += unusable
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with atomic_folder(out) as folder:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=start_worker) as pool:
+            try:
+                stills = {split: _read_stills(rendered, faces, split, scheme.num_landmarks, labels.rendered) for split in SPLITS}
+                reference_shape, template = _write_reference(folder, stills["train"], scheme, parameters, pool)
+                for split in SPLITS:
+                    of_rendered, of_faces = _write_stills(folder, stills[split], split, reference_shape, parameters, pool)
+                    rejected += of_rendered
+                    unusable += of_faces
+                check_rejected(unusable, num_labelled, labels.max_rejected)
+                rejected += unusable
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
         rejected += _write_tracks(folder, clips, template, parameters, workers)
         check_unreadable(rejected, parameters.max_unreadable)
         write_json_lines(folder / "rejected.jsonl", rejected)

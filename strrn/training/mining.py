@@ -4,6 +4,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
-from strrn.data.datasets import Track
+from strrn.data.datasets import Track, load_track
 from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
+from strrn.models import checkpoint
 from strrn.models.pixels import network_input
+from strrn.training.pretrain import start_run
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -83,6 +86,19 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track) -> TrackPat
         back_from_track = step(pixels[:-1], to_previous(forward))
     gap = np.full((1, *detections.shape[1:]), np.nan, np.float32)
     return TrackPaths(detections, *(np.concatenate([gap, x]) for x in (forward, back_from_detection, back_from_track)))
+
+
+def run_row(row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str]) -> TrackPaths:
+    """`run_track` of a track of `crops`/tracks.jsonl, for workers. models: files of detector and tracker; hashes: theirs, since a worker may
+    live for longer than a file stays what it is."""
+    return run_track(*_loaded(models, hashes), load_track(crops / row["path"], row["track_id"], row["clip_id"], size))
+
+
+@cache
+def _loaded(models: tuple[Path, Path], hashes: tuple[str, str]) -> tuple[nn.Module, nn.Module]:
+    start_run(0, threads=1)  # whatever the number of processes, the same sums
+    detector, tracker = (checkpoint.load(path)[0] for path in models)
+    return detector, tracker
 
 
 def mine(

@@ -164,6 +164,10 @@ def test_a_simulated_cluster_by_hand(monkeypatch):
     # A scheduler that takes an eighth of an hour for a clip hands them out one after the other.
     slow = Costs(frames_per_second=50, scheduler_seconds=450, read=0, written=0)
     assert simulate(slow, 2, 25, 8) == (pytest.approx(9 / 8), pytest.approx(1 / 9))
-    # Workers that die lose what they had.
-    monkeypatch.setattr("benchmarks.scale.LIFE", 0.25)
-    assert simulate(costs, 2, 25, 2)[1] < 1
+    # The first worker dies after a tenth of an hour; its clip is done after the other's, and nobody waits for it.
+    lives = iter([0.1, *[9.0] * 9])
+    monkeypatch.setattr(
+        "benchmarks.scale.np.random.default_rng",
+        lambda seed: SimpleNamespace(standard_normal=lambda count: np.zeros(count), exponential=lambda life: next(lives)),
+    )
+    assert simulate(costs, 0.5, 25, 2) == (pytest.approx(0.225), pytest.approx(0.25 / 0.45))

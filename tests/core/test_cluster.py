@@ -32,6 +32,16 @@ def always_killed(item: int) -> int:
     return item
 
 
+def counted(item: int, *, folder: Path) -> int:
+    (folder / f"{item}.{time.monotonic_ns()}").touch()
+    if item == 0:
+        time.sleep(3)
+    if item == 2 and len(list(folder.glob("2.*"))) == 1:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
 def refuses(item: int) -> int:
     raise ValueError(f"item {item} is no good")
 
@@ -72,10 +82,18 @@ def test_what_the_function_raises_arrives(where):
         list(map_clips(refuses, [3], 1))
 
 
-def test_an_item_that_kills_every_worker_is_given_up(monkeypatch):
+@pytest.mark.parametrize("where", ["here", "dask"], indirect=True)
+def test_an_item_that_kills_every_worker_is_given_up_by_name(where):
+    done = []
+    with pytest.raises(ChildProcessError, match=r"killed 3 times at 1: is there enough memory"):
+        done.extend(map_clips(always_killed, range(4), 2))
+
+
+def test_what_was_done_behind_a_slow_item_is_not_done_again(tmp_path, monkeypatch):
+    """Item 0 is slow, item 2 kills its worker once: item 1 runs once, and it is not item 0 that is blamed."""
     monkeypatch.delenv(ADDRESS, raising=False)
-    with pytest.raises(RuntimeError, match="killed 3 times at item 2 of 3: is there enough memory"):
-        list(map_clips(always_killed, range(3), 1))
+    assert list(map_clips(partial(counted, folder=tmp_path), range(4), 2)) == [0, 1, 2, 3]
+    assert len(list(tmp_path.glob("1.*"))) == 1
 
 
 def test_a_scheduler_that_does_not_answer(monkeypatch):

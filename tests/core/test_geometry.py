@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity, mean_shape
+from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity, mean_shape, resizing
 
 SHAPE = np.array([[0, 0], [10, 0], [10, 6], [3, 9], [0, 4]], np.float64)
 
@@ -157,3 +157,25 @@ def test_iou_by_hand(second: list[float], expected: float) -> None:
 
 def test_iou_of_boxes_without_area_is_zero() -> None:
     assert box_iou(np.array([3.0, 3, 3, 3]), np.array([3.0, 3, 3, 3])) == 0
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("scale", [0.4, 0.75, 1.3])
+def test_a_coarser_crop_is_the_same_view(stride, scale):
+    """The colours of the picture are its coordinates; a pixel has those of the middle of the block that it stands for."""
+    y, x = np.mgrid[:200, :200].astype(np.float32)  # whole numbers would be rounded
+    transform = CropTransform(scale * np.cos(0.2), scale * np.sin(0.2), 10.3, -8.7, 90)
+    coarse = transform.crop(np.stack([x, y, x], -1), stride)
+    assert coarse.shape == (90 // stride, 90 // stride, 3)
+    rows, columns = np.mgrid[2 : 90 // stride - 2, 2 : 90 // stride - 2]
+    places = transform.to_frame(np.stack([columns, rows], -1) * stride + (stride - 1) / 2)
+    inside = ((places > 14) & (places < 185)).all(-1)  # away from the black around
+    assert inside.sum() > 50
+    # warpAffine's coordinates are whole 32nds of a pixel, here of one that is up to ten wide.
+    np.testing.assert_allclose(coarse[rows, columns][inside][:, :2], places[inside], atol=0.4)
+    assert np.abs((coarse[rows, columns][inside][:, :2] - places[inside]).mean(0)).max() < 0.05
+
+
+def test_resizing_keeps_the_corner_of_the_picture():
+    half = resizing(0.5, 45)
+    np.testing.assert_allclose(half.to_crop(np.array([[-0.5, -0.5], [0.5, 2.5]])), [[-0.5, -0.5], [0.0, 1.0]], atol=1e-6)

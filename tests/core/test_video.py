@@ -33,11 +33,17 @@ def test_frames_come_back_in_order_with_times(tmp_path, name, video_format):
 
 @pytest.mark.parametrize(("name", "video_format"), [("a.mp4", VideoFormat.h264), ("a.webm", VideoFormat.vp9)])
 def test_frames_keep_times_of_their_own(tmp_path, name, video_format):
-    times = [0.0, 0.04, 0.1, 0.1, 0.35, 0.36]  # one that is not later than the one before it
+    times = [3600.0, 3600.04, 3600.1, 3600.1, 3600.35, 0.5, 0.7]  # one that is not later than the one before it, and a step back
     with VideoWriter(tmp_path / name, None, 12, video_format) as writer:
         for index, seconds in enumerate(times):
             writer.write(picture(48, 64, index), seconds)
-    np.testing.assert_allclose([time for _, time, _ in read_frames(tmp_path / name)], times, atol=2e-3)
+    shown = [0.0, 0.04, 0.1, 0.16, 0.41, 0.66, 0.86]
+    np.testing.assert_allclose([time for _, time, _ in read_frames(tmp_path / name)], shown, atol=2e-3)
+    with (
+        pytest.raises(ValueError, match="needs the time of every frame"),
+        VideoWriter(tmp_path / f"b{name}", None, 12, video_format) as writer,
+    ):
+        writer.write(picture(48, 64, 0))
 
 
 def test_a_browser_can_play_it(tmp_path):

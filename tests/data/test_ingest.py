@@ -159,7 +159,7 @@ def test_a_stopped_run_does_not_download_again(clips, served, tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("strrn.data.ingest.ProcessPoolExecutor", stop)
+        patch.setattr("strrn.data.ingest.map_clips", stop)
         with pytest.raises(KeyboardInterrupt):
             ingest(tmp_path / "list.txt", tmp_path / "out", {}, **LIMITS)
     assert not (tmp_path / "out").exists()
@@ -193,9 +193,14 @@ def test_sources_that_are_none_are_named(clips, tmp_path):
 
 def test_test_clips_do_not_come_into_training(clips, tmp_path):
     (tmp_path / "list.txt").write_text(f"{clips}/a.mp4\n{clips}/b.mp4\n")
-    known = known_videos(tmp_path / "videos", [clips / "b.mp4", tmp_path / "not_downloaded.mp4"])
+    known = known_videos(tmp_path / "videos", [clips / "b.mp4"])
     rows = ingest(tmp_path / "list.txt", tmp_path / "videos/new", known, **LIMITS)
     assert [(row["file"], row["reason"]) for row in rows] == [("a.mp4", ""), (None, f"duplicate of {clips}/b.mp4")]
+
+
+def test_test_clips_that_are_not_downloaded_stop_the_comparison(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"not_downloaded\.mp4 is not there.*dvc repro download"):
+        known_videos(tmp_path, [tmp_path / "not_downloaded.mp4"])
 
 
 def test_videos_that_are_not_checked_out_stop_the_comparison(tmp_path):

@@ -42,6 +42,9 @@ def project(tmp_path, monkeypatch):
     (folder / "dvc.yaml").write_text(DVC_YAML)
     for name in ("params.yaml", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, folder)
+    for clip in yaml.safe_load((ROOT / "params.yaml").read_text())["evaluate"]["real_clips"]:  # new videos are compared with them
+        (folder / "data/raw" / clip).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data/raw" / clip).write_text(clip)
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of strrn.stages.ingest, which runs elsewhere
@@ -118,7 +121,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_folder(server, project, source)
 def test_parameters_are_checked_first(server, project, source, wrong, named):
     state = ingest(str(source), **wrong, return_state=True)
     assert state.is_failed() and named in state.message
-    assert not (project / "data").exists()
+    assert not (project / "data/videos").exists()
 
 
 def test_deployment_has_the_parameters_of_the_flow():

@@ -126,6 +126,16 @@ def test_the_detector_has_its_share_of_every_frame(world):
     assert scene.calls.count("detect") == 2 + 11 and scene.calls.count("track") == 11
 
 
+def test_between_its_looks_the_detectors_share_stays(world):
+    """The same, with a detector that looks at every second frame: the points are the same, the calls are half as many."""
+    scene = world(moving, 12)
+    scene.tracker_drift = np.array([8.0, 0.0], np.float32)
+    states = scene.run(replace(PARAMETERS, detector_share=0.25, detect_every=2, cycle_every=100, face_every=100, verify_every=1))
+    errors = [np.linalg.norm(state.points_frame - truth, axis=1) for state, truth in zip(states[1:], scene.truth[1:], strict=True)]
+    np.testing.assert_allclose(errors, 0.75 * 8 * 0.5, rtol=0.05)
+    assert scene.calls.count("detect") == 2 + 6 and scene.calls.count("track") == 11
+
+
 def test_a_detector_far_from_the_tracker_is_noticed_in_every_frame(world):
     scene = world(moving, 5)
     scene.tracker_drift = np.array([25.0, 0.0], np.float32)  # 0.25 d
