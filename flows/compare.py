@@ -22,7 +22,8 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import process_group
-from flows.experiments import Runs, experiment_refs, git, grid_runs, metrics, read_plan, seeds
+from flows.commands import git
+from flows.experiments import Runs, experiment_refs, grid_runs, metrics, read_plan, seeds
 from flows.graph import DVC
 from flows.train import stage_environment
 

