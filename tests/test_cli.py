@@ -218,7 +218,7 @@ def test_bench_prints_every_figure(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "loop_frames_per_second", lambda pair, frames, faces=1: (loop(pair, frames)[0], faces))
     monkeypatch.setattr(benchmark.subprocess, "run", in_this_process)
     figures = benchmark.benchmark(tiny.models_dir(), video)
-    assert set(figures) == {*benchmark.MEANINGS, "machine"}
+    assert set(figures) == {*benchmark.MEANINGS, "peers", "machine"}
     assert all(figures[name] > 0 for name in benchmark.MEANINGS)
     monkeypatch.setattr(benchmark, "benchmark", lambda models, video: figures)
     shown = strrn("bench", video, "--models", tiny.models_dir())

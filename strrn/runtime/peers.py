@@ -3,9 +3,9 @@
 Their programs come with the extra `bench`, their models with `python -m benchmarks.peers`.
 """
 
-import atexit
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,12 +20,12 @@ MILLISECONDS = 40  # between two frames
 
 @dataclass(frozen=True)
 class Peer:
-    """module: what is imported; model: its file; open: file -> a tracker at the start of a video."""
+    """module: what is imported; model: its file; open: file -> a tracker at the start of a video, for a `with` block."""
 
     name: str
     module: str
     model: str
-    open: Callable[[Path], Follow]
+    open: Callable[[Path], AbstractContextManager[Follow]]
 
     def missing(self, models: Path) -> str:
         """What has to be done before it can run; empty if nothing."""
@@ -34,7 +34,8 @@ class Peer:
         return "" if (models / self.model).is_file() else f"python -m benchmarks.peers, in a checkout (no {self.model} in {models})"
 
 
-def _dlib(model: Path) -> Follow:
+@contextmanager
+def _dlib(model: Path) -> Iterator[Follow]:
     """Ensemble of regression trees (Kazemi and Sullivan, 2014) in the boxes of dlib's own detector; it knows no time."""
     import dlib
 
@@ -47,30 +48,29 @@ def _dlib(model: Path) -> Follow:
         shape = predict(frame, max(boxes, key=lambda box: box.area()))
         return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
 
-    return follow
+    yield follow
 
 
-def _mediapipe(model: Path) -> Follow:
+@contextmanager
+def _mediapipe(model: Path) -> Iterator[Follow]:
     """MediaPipe's Face Landmarker in its VIDEO mode, 478 points."""
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
 
-    landmarker = vision.FaceLandmarker.create_from_options(
-        vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=str(model)), running_mode=vision.RunningMode.VIDEO, num_faces=1
-        )
+    options = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(model)), running_mode=vision.RunningMode.VIDEO, num_faces=1
     )
-    atexit.register(landmarker.close)  # later it complains
+    with vision.FaceLandmarker.create_from_options(options) as landmarker:
 
-    def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
-        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
-        faces = landmarker.detect_for_video(image, milliseconds).face_landmarks
-        if not faces:
-            return None
-        # Its coordinates are shares of the picture, of whose left rim 0 is the outer edge.
-        return np.array([(point.x, point.y) for point in faces[0]], np.float32) * frame.shape[1::-1] - 0.5
+        def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
+            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
+            faces = landmarker.detect_for_video(image, milliseconds).face_landmarks
+            if not faces:
+                return None
+            # Its coordinates are shares of the picture, of whose left rim 0 is the outer edge.
+            return np.array([(point.x, point.y) for point in faces[0]], np.float32) * frame.shape[1::-1] - 0.5
 
-    return follow
+        yield follow
 
 
 PEERS = (
@@ -84,8 +84,12 @@ def peer_speeds(models: Path, frames: Sequence[np.ndarray]) -> dict[str, dict]:
     speeds = {}
     for peer in PEERS:
         cure = peer.missing(models)
+        if cure:
+            speeds[peer.name] = {"missing": cure}
+            continue
         try:
-            speeds[peer.name] = {"missing": cure} if cure else _speed(peer.open(models / peer.model), frames)
+            with peer.open(models / peer.model) as follow:
+                speeds[peer.name] = _speed(follow, frames)
         except Exception as error:  # of whatever library: our own figures are measured already
             speeds[peer.name] = {"missing": f"{type(error).__name__}: {error}"}
     return speeds
