@@ -46,6 +46,8 @@ SAME_PLACE = 1.0
 FACE_CHECK_SIZE = 128
 # Pixels along each side of the picture by which cuts are seen.
 THUMBNAIL = 32
+# Of what the detector added before, this share stays when it looks again: it changes slowly, and a mean of several looks is calmer.
+CORRECTION_KEPT = 0.5
 CUT = "scene cut"
 
 
@@ -107,7 +109,7 @@ class FaceState:
 class _Face:
     """A face that is followed.
 
-    correction: (L, 2), what the detector, when it last looked, added to the tracker's points, in pixels of the upright crop.
+    correction: (L, 2), what the detector adds to the tracker's points, of its last looks; in pixels of the upright crop.
     crop and transform: of the last frame, where the next frame's cycle ends. failure: of the last frame.
     """
 
@@ -244,7 +246,8 @@ class FaceTracker:
         if due:
             for n, detected, confidence in zip(due, *self._models.detect([crops[n] for n in due]), strict=True):
                 self._faces[n].confidence = np.asarray(confidence, np.float32)
-                self._faces[n].correction = share * (detected - tracked[n])
+                kept = CORRECTION_KEPT if self._faces[n].age else 0.0
+                self._faces[n].correction = kept * self._faces[n].correction + (1 - kept) * share * (detected - tracked[n])
                 disagreements[n] = _rms(detected, tracked[n])
         return tracked + np.stack([face.correction for face in self._faces]), disagreements
 
