@@ -143,6 +143,7 @@ def test_a_time_that_is_none_is_refused(seconds):
 
 def test_missing_models_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("strrn.runtime.tracker.PACKAGE_MODELS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"models/export: run `dvc repro`"):
         default_models()
     with pytest.raises(ValueError, match="'film' is not a valid RunningMode"):
