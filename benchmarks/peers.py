@@ -32,7 +32,7 @@ from strrn.data.download import Package, Registry, Use, fetch
 from strrn.data.sources.pts import LabelledImage
 from strrn.data.unpack import unpack
 from strrn.runtime.benchmark import PEER_MODELS
-from strrn.runtime.peers import PEERS, Peer
+from strrn.runtime.peers import PEERS, Peer, mediapipe_landmarker
 from strrn.runtime.tracker import Tracker
 from strrn.stages import logs
 
@@ -104,22 +104,9 @@ def methods(models: Path, ours: Path | None, stack: ExitStack) -> dict[str, Find
 
 
 def _of_peer(peer: Peer, models: Path, stack: ExitStack) -> Find:
-    if peer.module == "mediapipe":
-        import mediapipe
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(models / peer.model)), num_faces=1)
-        landmarker = stack.enter_context(vision.FaceLandmarker.create_from_options(options))
-
-        def find(picture: np.ndarray) -> np.ndarray | None:
-            image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
-            faces = landmarker.detect(image).face_landmarks
-            if not faces:
-                return None
-            points = np.array([(point.x, point.y) for point in faces[0]], np.float32) * picture.shape[1::-1] - 0.5
-            return points[MEDIAPIPE_68]
-
-        return find
+    if peer.open is mediapipe_landmarker:
+        look = stack.enter_context(mediapipe_landmarker(models / peer.model, video=False))
+        return lambda picture: None if (points := look(picture, 0)) is None else points[MEDIAPIPE_68]
     follow = stack.enter_context(peer.open(models / peer.model))
     return lambda picture: follow(picture, 0)
 

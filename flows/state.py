@@ -102,7 +102,7 @@ def experiments() -> list[Experiment]:
     blobs = contents([*names, *(f"{ref}:{METRICS}" for ref, *_ in found)])
     listed = []
     for ref, baseline, name, date in found:
-        before, after = (_flat(yaml.safe_load(blobs[f"{revision}:params.yaml"] or "") or {}) for revision in (baseline, ref))
+        before, after = (flatten(yaml.safe_load(blobs[f"{revision}:params.yaml"] or "") or {}) for revision in (baseline, ref))
         known = blobs[f"{baseline}:params.yaml"] is not None
         values = {key: (before.get(key), after.get(key)) for key in [*before, *after] if before.get(key) != after.get(key)}
         files = git("diff", "--name-only", baseline, ref, "--", ".", *WRITTEN).splitlines() if known else []
@@ -160,8 +160,9 @@ def _json(text: str, where: str) -> dict:
         ) from error
 
 
-def _flat(values: Mapping, prefix: str = "") -> dict:
-    flat = {}
+def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
+    """{"r0": {"auc": 0.5}} -> {"r0.auc": 0.5}."""
+    flat: dict[str, object] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -18,8 +17,9 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import graph, process_group
+from flows.state import METRICS, flatten
 
-METRICS_FILE = Path("reports/metrics.json")
+METRICS_FILE = Path(METRICS)
 # Only this stage uses the network, so only this one is worth another try.
 NETWORK_STAGE = "download"
 
@@ -59,17 +59,10 @@ def train(targets: list[str] | None = None, force: bool = False) -> list[dict]:
     create_table_artifact(rows, key="stages", description="What ran, and how long it took.")
     if METRICS_FILE.is_file():
         metrics = flatten(json.loads(METRICS_FILE.read_text(encoding="utf-8")))
-        create_table_artifact([{"metric": key, "value": value} for key, value in metrics], key="metrics", description=str(METRICS_FILE))
+        create_table_artifact(
+            [{"metric": key, "value": value} for key, value in metrics.items()], key="metrics", description=str(METRICS_FILE)
+        )
     return rows
-
-
-def flatten(content: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """{"r0": {"auc": 0.5}} -> ("r0.auc", 0.5)."""
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 if __name__ == "__main__":

@@ -52,19 +52,19 @@ def _dlib(model: Path) -> Iterator[Follow]:
 
 
 @contextmanager
-def _mediapipe(model: Path) -> Iterator[Follow]:
-    """MediaPipe's Face Landmarker in its VIDEO mode, 478 points."""
+def mediapipe_landmarker(model: Path, video: bool = True) -> Iterator[Follow]:
+    """MediaPipe's Face Landmarker, 478 points, in its VIDEO mode; without `video` every picture is one on its own."""
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
 
-    options = vision.FaceLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(model)), running_mode=vision.RunningMode.VIDEO, num_faces=1
-    )
+    mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
+    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(model)), running_mode=mode, num_faces=1)
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
 
         def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
-            faces = landmarker.detect_for_video(image, milliseconds).face_landmarks
+            result = landmarker.detect_for_video(image, milliseconds) if video else landmarker.detect(image)
+            faces = result.face_landmarks
             if not faces:
                 return None
             # Its coordinates are shares of the picture, of whose left rim 0 is the outer edge.
@@ -75,7 +75,7 @@ def _mediapipe(model: Path) -> Iterator[Follow]:
 
 PEERS = (
     Peer("dlib's 68 points (ERT)", "dlib", "shape_predictor_68_face_landmarks.dat", _dlib),
-    Peer("MediaPipe Face Landmarker", "mediapipe", "face_landmarker_v2.task", _mediapipe),
+    Peer("MediaPipe Face Landmarker", "mediapipe", "face_landmarker_v2.task", mediapipe_landmarker),
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 from flows import annotate as module
 from flows import cluster
 from flows.annotate import annotate, count_states, find_videos
+from strrn.core import cluster as core_cluster
 from strrn.core.video import VIDEO_SUFFIXES
 from tests.flows.test_train import server, table
 from tests.runtime import tiny
@@ -104,6 +105,7 @@ def test_a_record_of_other_models_does_not_count(server, videos, tmp_path):
 def test_the_flow_and_the_pipeline_mean_the_same_files():
     """Flows import nothing of strrn, so the endings stand in both."""
     assert module.SUFFIXES == VIDEO_SUFFIXES
+    assert (cluster.ADDRESS, cluster.WAIT_SECONDS) == (core_cluster.ADDRESS, core_cluster.WAIT_SECONDS)
 
 
 def test_videos_are_tracked_on_a_dask_cluster_whose_worker_is_killed(server, videos, tmp_path, monkeypatch):
