@@ -76,6 +76,7 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
         detect=detect,
         track=track,
         find_faces=faces,
+        find_near=faces.near,
         confirm_face=faces.confirm,
         scheme=scheme_from_dict(header["scheme"]),
         reference_shape=np.array(header["reference_shape"], np.float32),

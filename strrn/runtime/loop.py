@@ -10,7 +10,7 @@ is of each (`strrn.runtime.smoothing`).
 
 Checks (`RuntimeParameters`): plausible points in every frame; every few frames the detector's opinion, the paper's cycle (track back to
 the previous frame and compare with where the face came from), and MTCNN's opinion of the place. An uncertain face is checked in full
-in every frame, and MTCNN searches the frame to put the points back on the face.
+in every frame, and MTCNN searches about it to put the points back on the face.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
 Detect = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 Track = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 FindFaces = Callable[[np.ndarray], "list[FaceDetection] | None"]
+FindNear = Callable[[np.ndarray, np.ndarray], "list[FaceDetection]"]
 ConfirmFace = Callable[[np.ndarray, np.ndarray], "FaceDetection | None"]
 
 # Boxes that overlap this much are of one face: MTCNN's box and the landmarks' box differ by the forehead and by the pose.
@@ -49,6 +50,7 @@ THUMBNAIL = 32
 # Of what the detector added before, this share stays when it looks again: it changes slowly, and a mean of several looks is calmer.
 CORRECTION_KEPT = 0.5
 CUT = "scene cut"
+NO_FACE = "no face there"
 
 
 class State(Enum):
@@ -67,6 +69,7 @@ class Models:
     detect: N crops (size // stride, size // stride, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L).
     track: N crops, start_points_crop (N, L, 2) -> points_crop (N, L, 2). Points are in pixels of the whole crop of `size`.
     find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order; None: not known yet, to be asked again with the next frame.
+    find_near: frame, box (4,) -> the faces about as large as the box, and near it.
     confirm_face: picture, five points (5, 2) where a face might be -> the face there, or None.
     reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
     """
@@ -74,6 +77,7 @@ class Models:
     detect: Detect
     track: Track
     find_faces: FindFaces
+    find_near: FindNear
     confirm_face: ConfirmFace
     scheme: LandmarkScheme
     reference_shape: np.ndarray
@@ -192,6 +196,7 @@ class FaceTracker:
             self._faces, self._places, self._searched = [], [], None
         if self._faces:
             self._follow(frame, elapsed)
+            self._recover(frame)
         if self._search_is_due():
             self._search(frame)
         gone += self._ended()
@@ -251,36 +256,43 @@ class FaceTracker:
                 disagreements[n] = _rms(detected, tracked[n])
         return tracked + np.stack([face.correction for face in self._faces]), disagreements
 
+    def _recover(self, frame: np.ndarray) -> None:
+        """Puts doubtful faces back on the nearest face that MTCNN finds near them, if it is not on that one already."""
+        for face in self._faces:
+            if not face.failures or (face.failures - 1) % self._parameters.search_every:
+                continue
+            box = bounding_box(face.points)
+            found = sorted(self._free(self._models.find_near(frame, box)), key=lambda detection: _away(detection.box, box))
+            if not found or _away(found[0].box, box) > SAME_PLACE:
+                continue
+            if face.failure == NO_FACE and self._is_on(face.points, found[0]):  # and all other checks have passed
+                face.state, face.failures, face.failure = State.tracking, 0, ""
+            elif seat := self._seat(frame, found[0]):
+                seat["reason"] += f" after {face.failure}"
+                vars(face).update(seat, state=State.tracking, age=0, failures=0, failure="")
+
     def _search_is_due(self) -> bool:
-        doubtful = not self._faces or any(face.failure for face in self._faces)
-        if not doubtful and len(self._faces) == self._max_faces:
+        if len(self._faces) == self._max_faces:
             return False
-        every = self._parameters.search_every if doubtful else self._parameters.new_face_every
+        every = self._parameters.new_face_every if self._faces else self._parameters.search_every
         return self._searched is None or self._frame - self._searched >= every
 
     def _search(self, frame: np.ndarray) -> None:
-        """Puts doubtful faces back on those that MTCNN finds near them, the nearest first, and starts new ones, the largest first."""
+        """Starts the faces that MTCNN finds, the largest first."""
         found = self._models.find_faces(frame)
         if found is None:
             return
         self._searched = self._frame
-        certain = [face for face in self._faces if not face.failure]
-        free = [detection for detection in found if not any(self._is_on(face.points, detection) for face in certain)]
-        doubtful = [face for face in self._faces if face.failure]
-        pairs = [(_away(detection.box, bounding_box(face.points)), face, detection) for face in doubtful for detection in free]
-        for away, face, detection in sorted(pairs, key=lambda pair: pair[0]):
-            taken = all(other is not detection for other in free)
-            if away > SAME_PLACE or taken or not face.failure:
-                continue
-            if seat := self._seat(frame, detection):
-                seat["reason"] += f" after {face.failure}"
-                vars(face).update(seat, state=State.tracking, age=0, failures=0, failure="")
-                free = [other for other in free if other is not detection]
-        for detection in sorted(free, key=lambda detection: _area(detection.box), reverse=True):
+        for detection in sorted(self._free(found), key=lambda detection: _area(detection.box), reverse=True):
             if len(self._faces) == self._max_faces:
                 break
             if seat := self._seat(frame, detection):
                 self._faces.append(_Face(face_id=self._identity(detection), **seat))
+
+    def _free(self, found: "list[FaceDetection]") -> "list[FaceDetection]":
+        """Those on which no face is that passes its checks."""
+        certain = [face for face in self._faces if not face.failure]
+        return [detection for detection in found if not any(self._is_on(face.points, detection) for face in certain)]
 
     def _ended(self) -> list[tuple[_Face, str]]:
         """Takes out the faces whose patience is over, and of two that have come to lie on one face the one in doubt, or the later."""
@@ -389,7 +401,7 @@ class FaceTracker:
             small = transform.then(shrinking)
             seen = self._models.confirm_face(small.crop(frame), shrinking.to_crop(self._template))
             if seen is None or not self._is_on(small.to_crop(points), seen):
-                return "no face there"
+                return NO_FACE
         return ""
 
     def _is_on(self, points: np.ndarray, face: "FaceDetection") -> bool:

@@ -104,6 +104,8 @@ class FaceFinder(Protocol):
 
     def __call__(self, image: np.ndarray) -> "list[FaceDetection] | None": ...
 
+    def near(self, image: np.ndarray, box: np.ndarray) -> "list[FaceDetection]": ...
+
     def confirm(self, image: np.ndarray, five_points: np.ndarray) -> "FaceDetection | None": ...
 
 
@@ -158,6 +160,7 @@ class ModelPair:
             detect=self.detect,
             track=self.track,
             find_faces=faces,
+            find_near=faces.near,
             confirm_face=faces.confirm,
             scheme=info.scheme,
             reference_shape=info.reference_shape,

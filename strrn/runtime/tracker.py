@@ -135,8 +135,9 @@ class _Background:
     def __init__(self, min_face: float) -> None:
         from strrn.core.face_detection import FaceDetector
 
-        self.confirm = FaceDetector().confirm
-        self._faces = FaceDetector(min_face)  # networks of its own, which run beside those of `confirm`
+        beside = FaceDetector()
+        self.near, self.confirm = beside.near, beside.confirm
+        self._faces = FaceDetector(min_face)  # networks of its own, which run beside those of the others
         self._pool = ThreadPoolExecutor(1)
         self._running: Future | None = None
         self._started = 0.0

@@ -140,5 +140,8 @@ class SquareFaces:
         box = np.concatenate([five.min(0), five.max(0)])
         return [SimpleNamespace(box=box, five_points=five, probability=0.95)]
 
+    def near(self, image: np.ndarray, box: np.ndarray) -> list:
+        return SquareFaces.__call__(self, image)
+
     def confirm(self, image: np.ndarray, five_points: np.ndarray) -> object:
-        return next(iter(self(image)), None)
+        return next(iter(SquareFaces.__call__(self, image)), None)
