@@ -17,6 +17,7 @@ or needed by it.
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,13 +97,15 @@ def methods(models: Path, ours: Path | None, stack: ExitStack) -> dict[str, Find
     found: dict[str, Find] = {"STRRN (its detector)": lambda picture: [face.points_frame for face in tracker(picture)]}
     for peer in PEERS:
         if not peer.missing(models):
-            found[peer.name] = _in_68(stack.enter_context(peer.open(models / peer.model, FACES, False)))
+            found[peer.name] = partial(in_68(stack.enter_context(peer.open(models / peer.model, FACES, False))), milliseconds=0)
     return found
 
 
-def _in_68(follow: Callable[[np.ndarray, int], list[np.ndarray]]) -> Find:
-    def find(picture: np.ndarray) -> list[np.ndarray]:
-        return [points if len(points) == 68 else points[MEDIAPIPE_68] for points in follow(picture, 0)]
+def in_68(follow: Callable[[np.ndarray, int], list[np.ndarray]]) -> Callable[[np.ndarray, int], list[np.ndarray]]:
+    """The same with 68 points of each face."""
+
+    def find(picture: np.ndarray, milliseconds: int) -> list[np.ndarray]:
+        return [points if len(points) == 68 else points[MEDIAPIPE_68] for points in follow(picture, milliseconds)]
 
     return find
 
