@@ -1,5 +1,6 @@
 """Round r0: a detector and a tracker trained on labelled crops alone."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -14,8 +15,9 @@ from strrn.data.datasets import Batches, LabelledCrops, StillDataset, load_still
 from strrn.data.motion import MotionParameters, SyntheticMotion
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
+from strrn.training.distributed import is_first, wait_for_all
 from strrn.training.flicker import FlickerParameters
-from strrn.training.loop import LoopParameters, train
+from strrn.training.loop import History, LoopParameters, train
 from strrn.training.reference import Reference
 from strrn.training.tracker import SyntheticVideos, supervised_step, tracker_error
 
@@ -59,10 +61,22 @@ class Setting:
 
 
 def start_run(seed: int, threads: int) -> None:
-    """Make torch repeatable: the same seed and number of threads give the same weights."""
+    """Make torch repeatable: the same seed and number of threads give the same weights.
+
+    On a GPU some operations have no repeatable form (the ways back through `sample` and `through_forward`): torch warns of them.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it for that
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+
+
+def end_run(out: Path, model: nn.Module, header: dict, history: History) -> None:
+    """Write the model, and the log beside it. Where several processes trained it, one writes, and all wait for that."""
+    if is_first():
+        checkpoint.save(out, model, header)
+        history.write(out.with_suffix(".log.csv"))
+    wait_for_all()
 
 
 def pretrain(
@@ -107,8 +121,7 @@ def pretrain(
     else:
         step = detector_step(Normaliser(setting.scheme), setting.reference.distance)
     history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
-    checkpoint.save(out, model, header)
-    history.write(out.with_suffix(".log.csv"))
+    end_run(out, model, header, history)
 
 
 def validation(setting: Setting, crops: Path, is_tracker: bool, stride: int) -> Callable[[nn.Module], float]:

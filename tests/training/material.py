@@ -58,13 +58,15 @@ def loop(**changes: object) -> LoopParameters:
     return LoopParameters(**{**values, **changes})
 
 
-def write_stills(folder: Path, count: int = 8) -> None:
+def write_stills(folder: Path, count: int = 8, hidden: int = 0) -> None:
+    """hidden: how many points of the jaw the first face lacks; the second lacks twice as many, and so on, up to all."""
     random = np.random.default_rng(0)
     for split in ("train", "val"):
         points = (reference_shape() + random.normal(size=(count, 1, 2)) * 2).astype(np.float32)
+        valid = np.arange(68) >= np.minimum(17, hidden * np.arange(1, count + 1))[:, None]
         columns = {name: [split] * count for name in ("image_id", "identity", "split", "source", "licence")}
-        columns |= {"image": [draw(p) for p in points], "points_crop": points}
-        columns |= {name: np.ones((count, 68), bool) for name in ("valid", "visible")}
+        columns |= {"image": [draw(p) for p in points], "points_crop": np.where(valid[..., None], points, np.nan)}
+        columns |= {name: valid for name in ("valid", "visible")}
         write_table(folder / f"stills_{split}.parquet", columns, still_crops_schema(68))
 
 
