@@ -107,7 +107,9 @@ def shared_step(model: nn.Module, step: Callable[[nn.Module, Batch], Batch]) -> 
     """`step` of this model, whose gradients become the mean over the processes; these start from the first one's weights."""
     if num_ranks() == 1:
         return lambda batch: step(model, batch)
-    return DistributedDataParallel(_Step(model, step), broadcast_buffers=False)
+    shared = DistributedDataParallel(_Step(model, step))
+    shared.broadcast_buffers = False  # they are equal; as an argument torch 2.13 warns of it, and older ones know no other
+    return shared
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -47,7 +47,8 @@ class Part:
 def flicker(images: Tensor, parameters: FlickerParameters, generator: torch.Generator | None = None, part: Part | None = None) -> Tensor:
     """Images (B, 3, H, W) in [0, 1] as another frame shows them, in place.
 
-    generator: of the CPU, wherever the images are; None is torch's own. part: None is the whole batch. What happens to an image depends on its row in the whole batch, not on who has it.
+    generator: of the CPU, wherever the images are; None is torch's own. part: None is the whole batch. What happens to an image depends on
+    its row in the whole batch, not on who has it.
     """
     height, width = images.shape[2:]
     part = part or Part(range(len(images)), len(images))

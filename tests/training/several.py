@@ -9,12 +9,13 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from strrn.data.ranks import num_ranks, rank
 from strrn.models import checkpoint
 from strrn.stages import parallel
 from strrn.training.distil import DistilParameters, TrackerData, distil
-from strrn.training.distributed import is_first, process_group
+from strrn.training.distributed import is_first, process_group, share_batch_norm
 from strrn.training.loop import LoopParameters
 from strrn.training.mining import mine
 from strrn.training.pretrain import pretrain
@@ -23,8 +24,6 @@ from strrn.training.stream import CropStream, StreamParameters
 from tests.models.small import build, header, reference_shape
 from tests.training.material import SCHEME, draw, loop, setting, track, write_stills
 from tests.training.test_training import EVERYTHING, Constant, Fixed, runner
-
-NAMES = "mdm", "hgn", "strrn"
 
 
 class OfOneProcess(CropStream):
@@ -51,7 +50,7 @@ def parameters(batch_size: int, **changes: object) -> LoopParameters:
 
 def train_all(folder: Path) -> None:
     # 5 samples, 3 pairs: the processes' shares differ.
-    for name in NAMES:
+    for name in ("mdm", "hgn", "strrn"):
         stream = OfOneProcess(None, StreamParameters(fresh=3, workers=1))
         pretrain(
             setting(),
@@ -68,12 +67,26 @@ def train_all(folder: Path) -> None:
     train_sbr(setting(), folder / "start_mdm.safetensors", folder, [track(6)], registration, parameters(5), folder / "sbr.safetensors")
 
 
+def normed(norm: torch.nn.Module, rows: slice) -> dict[str, np.ndarray]:
+    """What a batch norm makes of some rows of a batch of 5, and its gradients."""
+    random = torch.Generator().manual_seed(0)
+    whole, weights = (torch.randn((5, 3, 4, 4), generator=random) * 2 + 1 for _ in range(2))
+    images = whole[rows].requires_grad_()
+    answer = norm(images)
+    (answer * weights[rows]).sum().backward()
+    found = {"answer": answer, "gradient": images.grad, "weight": norm.weight.grad, "bias": norm.bias.grad}
+    return {name: values.detach().numpy() for name, values in {**found, **dict(norm.named_buffers())}.items()}
+
+
 def main() -> None:
     folder, *fault = sys.argv[1:]
     with process_group():
         last = rank() == num_ranks() - 1
         match fault:
             case []:
+                norm = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+                share_batch_norm(norm)
+                np.savez(Path(folder) / f"norm_{rank()}.npz", **normed(norm[0], slice(rank(), None, num_ranks())))
                 train_all(Path(folder))
             case ["no file"]:
                 path = Path(folder) / "nowhere" if last else Path(folder)
