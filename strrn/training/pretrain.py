@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
 from strrn.data.augmentation import AugmentationParameters
@@ -69,6 +69,7 @@ def start_run(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it shows faults of torch's own, for a tenth of the time
 
 
 def end_run(out: Path, model: nn.Module, header: dict, history: History) -> None:
@@ -100,15 +101,7 @@ def pretrain(
     is_tracker = header["architecture"] == "strrn"
     count = setting.scheme.num_landmarks
     labelled = load_still_crops(crops / "stills_train.parquet", count)
-    dataset = StillDataset(
-        labelled,
-        setting.scheme,
-        setting.seed,
-        setting.augmentation,
-        setting.synthetic_motion(is_tracker),
-        model.stride,
-    )
-    loader = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches or None)
+    loader, step = supervised(setting, is_tracker, model.stride, labelled, loop)
 
     def epoch_batches(epoch: int) -> Batches:
         if epoch and refresh:
@@ -116,12 +109,20 @@ def pretrain(
         loader.epoch = epoch
         return loader
 
+    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
+    end_run(out, model, header, history)
+
+
+def supervised(
+    setting: Setting, is_tracker: bool, stride: int, crops: LabelledCrops, loop: LoopParameters
+) -> tuple[Batches, Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]]:
+    """Augmented batches of `crops` for a network with this `stride`, and the step function that learns from them."""
+    dataset = StillDataset(crops, setting.scheme, setting.seed, setting.augmentation, setting.synthetic_motion(is_tracker), stride)
     if is_tracker:
         step = supervised_step(setting.synthetic_videos())
     else:
         step = detector_step(Normaliser(setting.scheme), setting.reference.distance)
-    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
-    end_run(out, model, header, history)
+    return Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches or None), step
 
 
 def validation(setting: Setting, crops: Path, is_tracker: bool, stride: int) -> Callable[[nn.Module], float]:
