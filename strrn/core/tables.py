@@ -136,23 +136,24 @@ def write_table(path: Path | str, columns: Mapping[str, Sequence | np.ndarray], 
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path | str, schema: pa.Schema | None = None) -> dict[str, np.ndarray]:
-    """Columns of a Parquet file as arrays: lists become (rows, n), `points_*` become (rows, L, 2), binary and text become objects.
+def read_table(path: Path | str, schema: pa.Schema | None = None, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Columns (None: all) of a Parquet file as arrays: lists become (rows, n), `points_*` (rows, L, 2), binary and text objects.
 
     Raises ValueError where the file is not a table or does not have the given schema.
     """
     try:
-        table = pq.read_table(path)
+        found = pq.read_schema(path)
+        if schema is not None and not found.equals(schema):
+            raise ValueError(f"{path}: its columns are\n{found}\nexpected\n{schema}")
+        table = pq.read_table(path, columns=columns)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} is not a readable Parquet file: {error}") from error
-    if schema is not None and not table.schema.equals(schema):
-        raise ValueError(f"{path}: its columns are\n{table.schema}\nexpected\n{schema}")
-    columns = {}
+    arrays = {}
     for field in table.schema:
         column = table.column(field.name).combine_chunks()
         if pa.types.is_fixed_size_list(field.type):
             values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), field.type.list_size)
-            columns[field.name] = values.reshape(len(column), field.type.list_size // 2, 2) if field.name.startswith("points_") else values
+            arrays[field.name] = values.reshape(len(column), field.type.list_size // 2, 2) if field.name.startswith("points_") else values
         else:
-            columns[field.name] = column.to_numpy(zero_copy_only=False)
-    return columns
+            arrays[field.name] = column.to_numpy(zero_copy_only=False)
+    return arrays

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from strrn.methods.losses import masked_mean, point_errors
+from strrn.methods.losses import point_errors
 
 GREY = 0.299, 0.587, 0.114
 DAMPING = 1e-3  # of the 2 x 2 systems, in units of squared grey levels (0..1): a patch without texture does not move
@@ -30,7 +30,8 @@ def sample(images: Tensor, at: Tensor) -> Tensor:
 def warp(images: Tensor, matrix: Tensor) -> Tensor:
     """The images (B, C, H, W) as they look from another crop; matrix (B, 2, 3): a pixel there -> the pixel here."""
     height, width = images.shape[-2:]
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    steps = [torch.arange(count, device=images.device) for count in (height, width)]
+    rows, columns = torch.meshgrid(*steps, indexing="ij")
     pixels = torch.stack([columns, rows], -1).to(images.dtype).flatten(0, 1)[None]
     return sample(images, pixels @ matrix[:, :, :2].transpose(1, 2) + matrix[:, None, :, 2]).unflatten(-1, (height, width))
 
@@ -41,12 +42,12 @@ def lucas_kanade(template: Tensor, image: Tensor, points: Tensor, guess: Tensor,
     template, image: (B, 1, H, W); guess: (B, L, 2) start of the search. Translation only, inverse compositional (Baker and Matthews 2004):
     the gradients are the template's. Differentiable in points, guess and pictures.
     """
-    reach = torch.arange(-radius, radius + 1, dtype=points.dtype)
+    reach = torch.arange(-radius, radius + 1, dtype=points.dtype, device=points.device)
     offsets = torch.stack(torch.meshgrid(reach, reach, indexing="xy"), -1).flatten(0, 1)
     at = points[:, :, None] + offsets
     slopes = torch.cat([_difference(template, -1), _difference(template, -2)], 1)
     patch, slopes = sample(template, at)[:, 0], sample(slopes, at).movedim(1, -1)  # (B, L, K) and (B, L, K, 2)
-    system = slopes.transpose(-1, -2) @ slopes + DAMPING * torch.eye(2, dtype=points.dtype)
+    system = slopes.transpose(-1, -2) @ slopes + DAMPING * torch.eye(2, dtype=points.dtype, device=points.device)
     for _ in range(iterations):
         remaining = (sample(image, guess[:, :, None] + offsets)[:, 0] - patch)[..., None]
         guess = guess - torch.linalg.solve(system, slopes.transpose(-1, -2) @ remaining)[..., 0]
@@ -59,7 +60,7 @@ def _difference(images: Tensor, dim: int) -> Tensor:
                           (1, 1, 0, 0) if dim == -1 else (0, 0, 1, 1))  # fmt: skip
 
 
-def registration_loss(
+def registration_errors(
     before: Tensor,
     image: Tensor,
     detected_before: Tensor,
@@ -69,14 +70,15 @@ def registration_loss(
     iterations: int,
     max_return: float,
 ) -> tuple[Tensor, Tensor]:
-    """SBR's loss on pairs of frames in one crop: mean of |LK(p_det^{t-1}) - p_det^t| / d over the points whose way back ends where it began.
+    """SBR's errors on pairs of frames in one crop: |LK(p_det^{t-1}) - p_det^t| / d, and which points' way back ends where it began.
 
     before, image: (B, 1, H, W), frames t-1 and t; detected_before, detected: (B, L, 2) in their pixels; distance: (B,) d in the same.
-    max_return: largest error of the way back, as a share of d. Returns the loss and the share of points that passed.
+    max_return: largest error of the way back, as a share of d. Returns the errors (B, L) and the points that passed (B, L), bool, whose mean
+    is the loss.
     """
     moved = lucas_kanade(before, image, detected_before, detected_before, radius, iterations)
     with torch.no_grad():
         returned = lucas_kanade(image, before, moved, moved, radius, iterations)
         errors = point_errors(returned, detected_before, distance)
         passed = (errors < max_return) & torch.isfinite(errors)
-    return masked_mean(point_errors(detected, moved, distance), passed), passed.float().mean()
+    return point_errors(detected, moved, distance), passed

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from strrn.models.detection import Detection
 from strrn.models.patches import Confidence
+from strrn.models.precision import full_precision
 
 
 class HeatmapCodec(nn.Module):
@@ -34,6 +35,7 @@ class HeatmapCodec(nn.Module):
         factor = -0.5 / self.sigma**2
         return torch.exp(factor * dy.square())[..., :, None] * torch.exp(factor * dx.square())[..., None, :]
 
+    @full_precision
     def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """heatmaps (B, L, h, w) -> points_crop (B, L, 2), peak (B, L).
 

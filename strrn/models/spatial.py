@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from strrn.core.landmarks import LandmarkScheme
 from strrn.models.patches import PatchFeatures
+from strrn.models.precision import full_precision
 
 
 class GeometryEncoding(Enum):
@@ -29,6 +30,7 @@ class CanonicalFrame(nn.Module):
         super().__init__()
         self.register_buffer("reference", reference_shape.float() - reference_shape.float().mean(0))
 
+    @full_precision
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
         centred = points - points.mean(1, keepdim=True)
         norm = self.reference.square().sum()

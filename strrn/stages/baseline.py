@@ -7,12 +7,13 @@ from strrn.core.files import read_json, write_json, write_text
 from strrn.evaluation import curves
 from strrn.evaluation.report import ReportParameters
 from strrn.evaluation.rounds import read_frames_table
-from strrn.stages import logs
+from strrn.stages import parallel
 from strrn.stages.evaluate import evaluate
 from strrn.stages.parameters import load_section
 from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
 from strrn.stages.rounds import FIRST, round_names
 from strrn.stages.setting import load_setting, unlabelled_tracks
+from strrn.training.distributed import is_first, process_group
 from strrn.training.loop import LoopParameters
 from strrn.training.sbr import SBRParameters, train_sbr
 
@@ -55,10 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, choices=["sbr"])
     name = parser.parse_args().name
-    train(name)
-    score(name)
-    draw(name)
+    with process_group():
+        train(name)
+        first = is_first()
+    if first:
+        score(name)
+        draw(name)
 
 
 if __name__ == "__main__":
-    logs.run(main)
+    parallel.run(main, __spec__.name)

@@ -8,13 +8,16 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from functools import partial
 
 from strrn.core.processes import start_worker
-from strrn.stages import logs
+from strrn.stages import logs, parallel
 from strrn.stages.parameters import load_section
 from strrn.stages.paths import CROPS, MODELS, PSEUDO
 from strrn.stages.rounds import load_round
 from strrn.stages.setting import load_setting, unlabelled_tracks
 from strrn.training.distil import DistilParameters, distil
+from strrn.training.distributed import is_launched, process_group
 from strrn.training.loop import LoopParameters
+
+ROLES = "detector", "tracker"
 
 
 def train(name: str, role: str) -> None:
@@ -38,11 +41,15 @@ def side_by_side(train: Callable[[str], None]) -> None:
     """Call train("detector") and train("tracker") at the same time, in a process each. An error of one ends the other and is raised.
 
     On two cores that is faster than one after the other with two threads of torch: these wait for each other whenever the thread that
-    makes the samples takes a core.
+    makes the samples takes a core. Processes of torchrun's share the work on one model, then on the other.
     """
+    if is_launched():
+        for role in ROLES:
+            train(role)
+        return
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads
     with ProcessPoolExecutor(2, mp_context=context, initializer=_start_worker) as pool:
-        waiting = [pool.submit(train, role) for role in ("detector", "tracker")]
+        waiting = [pool.submit(train, role) for role in ROLES]
         done, unfinished = wait(waiting, return_when=FIRST_EXCEPTION)
         if unfinished:
             logging.getLogger(__name__).info("one of the two trainings failed, the other is stopped")
@@ -60,8 +67,10 @@ def _start_worker() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--round", required=True)
-    side_by_side(partial(train, parser.parse_args().round))
+    name = parser.parse_args().round
+    with process_group():
+        side_by_side(partial(train, name))
 
 
 if __name__ == "__main__":
-    logs.run(main)
+    parallel.run(main, __spec__.name)

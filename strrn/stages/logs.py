@@ -9,16 +9,16 @@ LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
 VERBOSE_LIBRARIES = ("onnx_ir", "onnxscript", "torch.onnx")
 
 
-def set_up() -> None:
-    """What a stage's process logs goes to stderr."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%H:%M:%S", stream=sys.stderr)
+def set_up(level: int = logging.INFO) -> None:
+    """What a stage's process logs, from `level` on, goes to stderr."""
+    logging.basicConfig(level=level, format=LOG_FORMAT, datefmt="%H:%M:%S", stream=sys.stderr)
     for name in VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], level: int = logging.INFO) -> None:
     """Run a stage's main function. Bad input (ValueError, OSError) and a loss that is not finite end with a message and exit status 1."""
-    set_up()
+    set_up(level)
     try:
         main()
     except (ValueError, OSError, FloatingPointError) as error:

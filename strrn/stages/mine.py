@@ -7,12 +7,13 @@ from omegaconf import OmegaConf
 
 from strrn.core.cluster import map_clips
 from strrn.core.processes import num_workers
+from strrn.data.datasets import load_track_frames
 from strrn.models import checkpoint
 from strrn.stages import logs
 from strrn.stages.parameters import load_mapping, load_section, merge_section
 from strrn.stages.paths import CROPS, MODELS, PSEUDO
 from strrn.stages.rounds import load_round
-from strrn.stages.setting import load_setting, unlabelled_rows, unlabelled_tracks
+from strrn.stages.setting import load_setting, unlabelled_rows
 from strrn.training.mining import MineParameters, mine, run_row
 
 
@@ -26,12 +27,11 @@ def main() -> None:
     parameters = merge_section(f"rounds.{name}", merged, MineParameters)
     setting = load_setting()
     paths = tuple(MODELS / start / f"{role}.safetensors" for role in ("detector", "tracker"))
-    size = setting.reference.size
     hashes = tuple(map(checkpoint.file_hash, paths))
     rows = {row["track_id"]: row for row in unlabelled_rows()}
-    on_row = partial(run_row, crops=CROPS, size=size, models=paths, hashes=hashes)
+    on_row = partial(run_row, crops=CROPS, size=setting.reference.size, models=paths, hashes=hashes)
     mine(
-        unlabelled_tracks(size),
+        [load_track_frames(CROPS / row["path"], track_id) for track_id, row in rows.items()],
         lambda tracks: map_clips(on_row, [rows[track.track_id] for track in tracks], num_workers(parameters.workers)),
         setting.scheme,
         parameters,

@@ -14,11 +14,12 @@ from strrn.models.checkpoint import file_hash
 from strrn.models.parameters import Backbone, HGNParameters, MDMParameters, STRRNParameters, as_dict
 from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
-from strrn.stages import logs
+from strrn.stages import parallel
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, MODELS, RAW
 from strrn.stages.rounds import FIRST
 from strrn.stages.setting import load_setting
+from strrn.training.distributed import process_group
 from strrn.training.loop import LoopParameters
 from strrn.training.pretrain import Encoder, Setting, pretrain
 from strrn.training.stream import CropRecipe, CropStream, StreamParameters
@@ -44,9 +45,10 @@ def main() -> None:
     stream = load_section("pretrain.stream", StreamParameters)
     render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
     num_rendered = rendered_rows(CROPS / "stills_train.parquet") if stream.fresh else 0
-    for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
-        with renders(setting, render, crop, stream, num_rendered) as refresh:
-            pretrain(setting, header, CROPS, loop, out, encoder, refresh)
+    with process_group():
+        for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
+            with renders(setting, render, crop, stream, num_rendered) as refresh:
+                pretrain(setting, header, CROPS, loop, out, encoder, refresh)
 
 
 def rendered_rows(stills: Path) -> int:
@@ -73,4 +75,4 @@ def renders(
 
 
 if __name__ == "__main__":
-    logs.run(main)
+    parallel.run(main, __spec__.name)

@@ -9,8 +9,9 @@ from strrn.core.landmarks import LandmarkScheme
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import LabelledCrops, StillDataset
 from strrn.data.motion import SyntheticMotion
-from strrn.methods.losses import heatmap_errors, masked_mean, point_errors, scale_nll
+from strrn.methods.losses import heatmap_errors, point_errors, scale_nll
 from strrn.models.pixels import to_float
+from strrn.training.distributed import batch_mean, to_device
 
 HEATMAP_WEIGHT = 1.0
 CONFIDENCE_WEIGHT = 0.1
@@ -37,17 +38,17 @@ def detector_step(normalise: Normaliser, reference_distance: float) -> Callable[
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         detection = model.detect(to_float(batch["images"]))
         target, valid = batch["points"], batch["valid"]
-        distance = torch.full((len(target),), reference_distance)
+        distance = target.new_full((len(target),), reference_distance)
         errors = [point_errors(points, target, distance) for points in detection.steps]
-        terms = {"points": sum(masked_mean(e, valid) for e in errors) / len(errors)}
+        terms = {"points": sum(batch_mean(e, valid) for e in errors) / len(errors)}
         if detection.heatmaps:
             ideal = model.codec.encode(target.nan_to_num(-1e4))
             inside = valid & (ideal.flatten(2).amax(-1) > 0.1)
-            terms["heatmaps"] = HEATMAP_WEIGHT * sum(masked_mean(heatmap_errors(h, ideal), inside) for h in detection.heatmaps)
+            terms["heatmaps"] = HEATMAP_WEIGHT * sum(batch_mean(heatmap_errors(h, ideal), inside) for h in detection.heatmaps)
         own = normalise(target)
         known = valid & torch.isfinite(own)[:, None]
         final = errors[-1] * (reference_distance / own.nan_to_num(1.0).clamp(min=1.0))[:, None]
-        terms["confidence"] = CONFIDENCE_WEIGHT * masked_mean(scale_nll(final, detection.log_scale), known)
+        terms["confidence"] = CONFIDENCE_WEIGHT * batch_mean(scale_nll(final, detection.log_scale), known)
         return terms
 
     return step
@@ -73,7 +74,7 @@ def detector_error(loader: Iterable, normalise: Normaliser) -> Callable[[nn.Modu
 
     def error(model: nn.Module) -> float:
         total = count = 0.0
-        for batch in cached:
+        for batch in map(to_device, cached):
             points = model.detect(to_float(batch["images"])).points
             errors = point_errors(points, batch["points"], normalise(batch["points"]))
             total += float((errors * batch["valid"]).sum())

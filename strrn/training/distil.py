@@ -11,7 +11,7 @@ from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDatase
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_step
 from strrn.training.loop import LoopParameters, train
-from strrn.training.pretrain import Setting, start_run, validation
+from strrn.training.pretrain import Setting, end_run, start_run, validation
 from strrn.training.tracker import ensemble_step
 
 
@@ -136,5 +136,4 @@ def distil(
         f"distil {round_name} {role}",
     )
     hashes = {"labels": checkpoint.file_hash(labels), "start": checkpoint.file_hash(start)}
-    checkpoint.save(out, model, {**header, "round": round_name, "data_hashes": hashes})
-    history.write(out.with_suffix(".log.csv"))
+    end_run(out, model, {**header, "round": round_name, "data_hashes": hashes}, history)

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from strrn.core.files import write_text
+from strrn.data.ranks import num_ranks, rank
+from strrn.training.distributed import device, from_first, share_batch_norm, shared_step, sum_over_ranks, to_device
 
 log = logging.getLogger(__name__)
 
@@ -81,16 +84,23 @@ def train(
     parameters: LoopParameters,
     what: str,
 ) -> History:
-    """Minimise the sum of step's terms until the validation error stops falling; `model` ends with the best weights, in eval mode.
+    """Minimise the sum of step's terms until the validation error stops falling.
 
-    Raises FloatingPointError where a loss is not finite, with the terms.
+    `model` ends with the best weights, in eval mode, on the CPU.
+    Where there is a GPU, batches are moved there, and `step` runs under bfloat16 autocast; weights, optimiser and `validate` stay float32.
+    Several processes (see `strrn.training.distributed`) make one step on their parts of a batch, and come to the same weights and log.
+    Raises FloatingPointError where a loss is not finite, with the terms, and ValueError where a batch has no sample for this process.
     """
+    place = device()
+    model.to(place)
+    share_batch_norm(model)
     optimiser = torch.optim.AdamW(model.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay, fused=True)
     averaged = torch.optim.swa_utils.AveragedModel(
         model,
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(parameters.average),
         use_buffers=False,
     )
+    shared = shared_step(model, step)
     history = History([])
     best, best_state, waited, drops = math.inf, None, 0, 0
     for epoch in range(parameters.max_epochs):
@@ -103,11 +113,14 @@ def train(
             rate *= (1 + math.cos(math.pi * epoch / parameters.max_epochs)) / 2
         for group in optimiser.param_groups:
             group["lr"] = rate
-        for batch in epoch_batches(epoch):
-            terms = step(model, batch)
+        for batch in map(to_device, epoch_batches(epoch)):
+            if not batch:
+                raise ValueError(f"{what}: a batch has no sample for process {rank()} of {num_ranks()}: raise batch_size, or start fewer")
+            with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
+                terms = shared(batch)
             loss = sum(terms.values())
-            if not torch.isfinite(loss):
-                values = {name: value.item() for name, value in terms.items()}
+            values = dict(zip(terms, _means(terms), strict=True))
+            if not math.isfinite(sum(values.values())):
                 raise FloatingPointError(f"{what}: loss is not finite in epoch {epoch}, step {count}: {values}. Lower the learning_rate")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -115,8 +128,8 @@ def train(
             optimiser.step()
             if parameters.average:
                 averaged.update_parameters(model)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
             count += 1
             samples += len(next(iter(batch.values())))
         if parameters.average:
@@ -124,8 +137,8 @@ def train(
         candidate = averaged.module if parameters.average else model
         candidate.eval()
         with torch.no_grad():
-            error = validate(candidate)
-        speed = samples / (time.monotonic() - started)
+            error = from_first(partial(validate, candidate))
+        speed = samples * num_ranks() / (time.monotonic() - started)
         history.rows += [(epoch, name, value / count) for name, value in sums.items()]
         history.rows += [(epoch, "validation_error", error), (epoch, "learning_rate", rate)]
         terms_text = ", ".join(f"{name} {value / count:.4f}" for name, value in sums.items())
@@ -140,9 +153,14 @@ def train(
     if best_state is None:
         raise FloatingPointError(f"{what}: the validation error was never finite")
     model.load_state_dict(best_state)
-    model.eval()
+    model.cpu().eval()
     log.info("%s: best validation error %.4f after %d epochs", what, best, epoch + 1)
     return history
+
+
+def _means(terms: dict[str, Tensor]) -> list[float]:
+    """The terms of the whole batch. All are read at once: a GPU is waited for once a step."""
+    return (sum_over_ranks(torch.stack([value.detach() for value in terms.values()]).double()) / num_ranks()).tolist()
 
 
 def _copy_buffers(source: nn.Module, target: nn.Module) -> None:

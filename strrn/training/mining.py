@@ -16,7 +16,7 @@ from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
-from strrn.data.datasets import Track, load_track
+from strrn.data.datasets import Track, TrackFrames, load_track
 from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
 from strrn.models import checkpoint
 from strrn.models.pixels import network_input
@@ -102,8 +102,8 @@ def _loaded(models: tuple[Path, Path], hashes: tuple[str, str]) -> tuple[nn.Modu
 
 
 def mine(
-    tracks: Sequence[Track],
-    run: Callable[[Sequence[Track]], Iterable[TrackPaths]],
+    tracks: Sequence[TrackFrames],
+    run: Callable[[Sequence[TrackFrames]], Iterable[TrackPaths]],
     scheme: LandmarkScheme,
     parameters: MineParameters,
     *,
@@ -201,7 +201,7 @@ def mine(
     )
 
 
-def summarise(losses: CycleLosses, chosen: Selected, tracks: Sequence[Track], round_name: str) -> dict:
+def summarise(losses: CycleLosses, chosen: Selected, tracks: Sequence[TrackFrames], round_name: str) -> dict:
     """The JSON summary of a round: frames seen and kept, dropped by reason, quantiles of both losses, per track."""
     points = (0.05, 0.25, 0.5, 0.75, 0.95)
 

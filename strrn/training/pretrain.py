@@ -1,12 +1,13 @@
 """Round r0: a detector and a tracker trained on labelled crops alone."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
 from strrn.data.augmentation import AugmentationParameters
@@ -14,8 +15,9 @@ from strrn.data.datasets import Batches, LabelledCrops, StillDataset, load_still
 from strrn.data.motion import MotionParameters, SyntheticMotion
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
+from strrn.training.distributed import is_first, wait_for_all
 from strrn.training.flicker import FlickerParameters
-from strrn.training.loop import LoopParameters, train
+from strrn.training.loop import History, LoopParameters, train
 from strrn.training.reference import Reference
 from strrn.training.tracker import SyntheticVideos, supervised_step, tracker_error
 
@@ -59,10 +61,23 @@ class Setting:
 
 
 def start_run(seed: int, threads: int) -> None:
-    """Make torch repeatable: the same seed and number of threads give the same weights."""
+    """Make torch repeatable: the same seed and number of threads give the same weights.
+
+    On a GPU some operations have no repeatable form (the ways back through `sample` and `through_forward`): torch warns of them.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it for that
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it shows faults of torch's own, for a tenth of the time
+
+
+def end_run(out: Path, model: nn.Module, header: dict, history: History) -> None:
+    """Write the model, and the log beside it. Where several processes trained it, one writes, and all wait for that."""
+    if is_first():
+        checkpoint.save(out, model, header)
+        history.write(out.with_suffix(".log.csv"))
+    wait_for_all()
 
 
 def pretrain(
@@ -86,15 +101,7 @@ def pretrain(
     is_tracker = header["architecture"] == "strrn"
     count = setting.scheme.num_landmarks
     labelled = load_still_crops(crops / "stills_train.parquet", count)
-    dataset = StillDataset(
-        labelled,
-        setting.scheme,
-        setting.seed,
-        setting.augmentation,
-        setting.synthetic_motion(is_tracker),
-        model.stride,
-    )
-    loader = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches or None)
+    loader, step = supervised(setting, is_tracker, model.stride, labelled, loop)
 
     def epoch_batches(epoch: int) -> Batches:
         if epoch and refresh:
@@ -102,13 +109,20 @@ def pretrain(
         loader.epoch = epoch
         return loader
 
+    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
+    end_run(out, model, header, history)
+
+
+def supervised(
+    setting: Setting, is_tracker: bool, stride: int, crops: LabelledCrops, loop: LoopParameters
+) -> tuple[Batches, Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]]:
+    """Augmented batches of `crops` for a network with this `stride`, and the step function that learns from them."""
+    dataset = StillDataset(crops, setting.scheme, setting.seed, setting.augmentation, setting.synthetic_motion(is_tracker), stride)
     if is_tracker:
         step = supervised_step(setting.synthetic_videos())
     else:
         step = detector_step(Normaliser(setting.scheme), setting.reference.distance)
-    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
-    checkpoint.save(out, model, header)
-    history.write(out.with_suffix(".log.csv"))
+    return Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches or None), step
 
 
 def validation(setting: Setting, crops: Path, is_tracker: bool, stride: int) -> Callable[[nn.Module], float]:

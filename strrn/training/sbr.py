@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from strrn.data.datasets import Batches, PairDataset, StillDataset, Track, concatenated, load_still_crops, pairs_of
-from strrn.methods.registration import grey, registration_loss, warp
+from strrn.methods.registration import grey, registration_errors, warp
 from strrn.models import checkpoint
 from strrn.models.patches import reduce
 from strrn.models.pixels import to_float
+from strrn.models.precision import full_precision
 from strrn.training.detector import Normaliser, detector_step
 from strrn.training.distil import round_seed
+from strrn.training.distributed import batch_mean
 from strrn.training.loop import LoopParameters, train
-from strrn.training.pretrain import Setting, start_run, validation
+from strrn.training.pretrain import Setting, end_run, start_run, validation
 
 
 @dataclass(frozen=True)
@@ -60,24 +62,37 @@ def sbr_step(
         pairs = pairs_of(batch)
         before, after = to_float(pairs["images_before"]), to_float(pairs["images"])
         detected = model.detect(reduce(torch.cat([before, after]), model.stride)).points
-        detected_before, detected = detected.chunk(2)
-        linear, shift = pairs["matrix"][:, :, :2], pairs["matrix"][:, None, :, 2]
-        detected_before = (detected_before - shift) @ torch.linalg.inv(linear).transpose(1, 2)  # to the crop of frame t
-        scale = 1 / parameters.stride
-        half = (scale - 1) / 2  # block means: crop pixel (x) lies at x * scale + half of them
-        loss, _ = registration_loss(
-            reduce(grey(warp(before, pairs["matrix"])), parameters.stride),
-            reduce(grey(after), parameters.stride),
-            detected_before * scale + half,
-            detected * scale + half,
-            torch.full((len(after),), reference_distance * scale),
-            parameters.radius,
-            parameters.iterations,
-            parameters.max_return,
-        )
-        return {**labelled(model, batch), "registration": parameters.weight * loss}
+        errors, passed = _registered(before, after, *detected.chunk(2), pairs["matrix"], parameters, reference_distance)
+        return {**labelled(model, batch), "registration": parameters.weight * batch_mean(errors, passed)}
 
     return step
+
+
+@full_precision
+def _registered(
+    before: Tensor,
+    after: Tensor,
+    detected_before: Tensor,
+    detected: Tensor,
+    matrix: Tensor,
+    parameters: SBRParameters,
+    reference_distance: float,
+) -> tuple[Tensor, Tensor]:
+    """`registration_errors` of crops (B, 3, S, S) and points in them, each in its own frame's; matrix: see PairDataset."""
+    linear, shift = matrix[:, :, :2], matrix[:, None, :, 2]
+    detected_before = (detected_before - shift) @ torch.linalg.inv(linear).transpose(1, 2)  # to the crop of frame t
+    scale = 1 / parameters.stride
+    half = (scale - 1) / 2  # block means: crop pixel (x) lies at x * scale + half of them
+    return registration_errors(
+        reduce(grey(warp(before, matrix)), parameters.stride),
+        reduce(grey(after), parameters.stride),
+        detected_before * scale + half,
+        detected * scale + half,
+        detected.new_full((len(after),), reference_distance * scale),
+        parameters.radius,
+        parameters.iterations,
+        parameters.max_return,
+    )
 
 
 def train_sbr(
@@ -104,5 +119,4 @@ def train_sbr(
     }  # fmt: skip
     step = sbr_step(detector_step(Normaliser(setting.scheme), setting.reference.distance), parameters, setting.reference.distance)
     history = train(model, lambda epoch: concatenated(loaders, epoch), step, validation(setting, crops, False, model.stride), loop, "sbr")
-    checkpoint.save(out, model, {**header, "round": "sbr", "data_hashes": {"start": checkpoint.file_hash(start)}})
-    history.write(out.with_suffix(".log.csv"))
+    end_run(out, model, {**header, "round": "sbr", "data_hashes": {"start": checkpoint.file_hash(start)}}, history)

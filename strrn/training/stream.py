@@ -20,6 +20,7 @@ from strrn.data.datasets import LabelledCrops
 from strrn.render.parameters import RenderParameters
 from strrn.render.scene import Studio, open_studio
 from strrn.render.stills import render_identity
+from strrn.training.distributed import from_first
 
 STREAM_SEED = 4  # first number of the seeds after the run's own; the render stage has 1 to 3
 AHEAD = 4  # jobs waiting per process
@@ -74,10 +75,9 @@ class CropStream:
 
     def refresh(self, crops: LabelledCrops, num_rendered: int) -> None:
         """Replace the `fresh` crops that have been there longest, of the first `num_rendered`, by the next ones of the stream; waits where
-        rendering is slower."""
-        for _ in range(self.parameters.fresh):
+        rendering is slower. Where several processes train together, one renders for all."""
+        for image, points in from_first(lambda: [next(self.stream) for _ in range(self.parameters.fresh)]):
             row = self.position % num_rendered
-            image, points = next(self.stream)
             crops.images[row], crops.points[row], crops.valid[row] = image, points, np.isfinite(points).all(-1)
             self.position += 1
 

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from strrn.data.datasets import pairs_of
 from strrn.data.motion import MotionParameters
-from strrn.methods.losses import cycle_errors, masked_mean, point_errors
+from strrn.methods.losses import cycle_errors, point_errors
 from strrn.models.pixels import to_float
+from strrn.models.precision import full_precision
 from strrn.training.detector import Normaliser
-from strrn.training.flicker import FlickerParameters, flicker
+from strrn.training.distributed import batch_mean, sum_over_ranks, to_device
+from strrn.training.flicker import FlickerParameters, Part, flicker
 
 
 class SyntheticVideos:
@@ -30,25 +32,35 @@ class SyntheticVideos:
 
     def loss(self, model: nn.Module, fresh: dict[str, Tensor]) -> Tensor:
         """Mean distance / d after every pass of a step."""
-        batch = {name: fresh[name] for name in ("images", "points", "valid", "start", "moves")}
-        batch["frame"] = torch.zeros(len(batch["start"]), dtype=torch.long)
+        batch = {name: fresh[name] for name in ("images", "points", "valid", "start", "moves", "row") if name in fresh}
+        batch["frame"] = torch.zeros(len(batch["start"]), dtype=torch.long, device=batch["start"].device)
         if len(self.groups) == self.motion.interleaved:
             left = self.groups.popleft()
             batch = {name: torch.cat([batch[name], left[name]]) for name in batch}
         target = batch["points"]
-        ends = model.passes(flicker(to_float(batch["images"]), self.changes), batch["start"])
+        ends = model.passes(flicker(to_float(batch["images"]), self.changes, part=_part(batch)), batch["start"])
         self._keep(batch, ends[-1].detach())
-        distance = torch.full((len(target),), self.reference_distance)
-        return sum(masked_mean(point_errors(points, target, distance), batch["valid"]) for points in ends) / len(ends)
+        distance = target.new_full((len(target),), self.reference_distance)
+        return sum(batch_mean(point_errors(points, target, distance), batch["valid"]) for points in ends) / len(ends)
 
     def _keep(self, batch: dict[str, Tensor], answer: Tensor) -> None:
         rows = torch.nonzero(batch["frame"] < self.motion.length - 1).flatten()
         left = {name: values[rows] for name, values in batch.items()}
-        left["start"] = answer[rows] + left["moves"][torch.arange(len(rows)), left["frame"]]
+        left["start"] = answer[rows] + left["moves"][torch.arange(len(rows), device=rows.device), left["frame"]]
         left["frame"] += 1
         self.groups.append(left)
 
 
+def _part(batch: dict[str, Tensor]) -> Part | None:
+    """Which part of the whole batch this is, where several processes have one: the fresh views of all of them come first, then those that
+    show their second frame, and so on."""
+    if "row" not in batch:
+        return None
+    fresh = int(sum_over_ranks((batch["frame"] == 0).sum().cpu()))
+    return Part((batch["frame"] * fresh + batch["row"]).tolist(), fresh * (1 + int(batch["frame"].max())))
+
+
+@full_precision
 def to_other_crop(points: Tensor, matrix: Tensor) -> Tensor:
     """points (B, L, 2) through the matrices (B, 2, 3)."""
     return points @ matrix[:, :, :2].transpose(1, 2) + matrix[:, None, :, 2]
@@ -62,15 +74,15 @@ def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance:
         forward step then learns to stay where it is, which closes every cycle (on our clips the lag grew from round to round).
     """
     before = batch["before"]
-    distance = torch.full((len(before),), reference_distance)
+    distance = before.new_full((len(before),), reference_distance)
     reduced_before, reduced = to_float(batch["images_before"]), to_float(batch["images"])
     with torch.set_grad_enabled(through_forward):
         forward = model.step(reduced, batch["before_here"])
     returned = model.step(reduced_before, to_other_crop(forward, batch["matrix"]), through_forward)
     back = model.step(reduced_before, to_other_crop(batch["after"], batch["matrix"]))
-    everything = torch.ones(before.shape[:2], dtype=torch.bool)
-    l_tck = masked_mean(cycle_errors(returned, before, distance), everything)
-    l_det = masked_mean(cycle_errors(back, before, distance), everything)
+    everything = torch.ones(before.shape[:2], dtype=torch.bool, device=before.device)
+    l_tck = batch_mean(cycle_errors(returned, before, distance), everything)
+    l_det = batch_mean(cycle_errors(back, before, distance), everything)
     return l_tck, l_det
 
 
@@ -106,7 +118,7 @@ def tracker_error(loader: Iterable[dict[str, Tensor]], normalise: Normaliser, ch
     def error(model: nn.Module) -> float:
         total = count = 0.0
         generator = torch.Generator().manual_seed(0)
-        for batch in cached:
+        for batch in map(to_device, cached):
             points = batch["start"]
             for move in [0, *batch["moves"].unbind(1)]:
                 points = model.step(flicker(to_float(batch["images"]), changes, generator), points + move)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from strrn.methods.registration import grey, lucas_kanade, registration_loss, sample, warp
+from strrn.methods.registration import grey, lucas_kanade, registration_errors, sample, warp
 
 POINTS = torch.tensor([[[20.0, 20.0], [30.0, 24.0], [24.3, 35.6]]])
 
@@ -44,16 +44,16 @@ def test_pixels_are_sampled_at_their_centres(picture):
 def test_the_loss_is_the_distance_between_detection_and_registration(picture):
     after, distance = shifted(picture, 1.0, 0.0), torch.tensor([10.0])
     late = POINTS.clone().requires_grad_()  # a detector that stays behind by one pixel, 0.1 d
-    loss, passed = registration_loss(picture, after, POINTS, late, distance, 4, 15, 0.05)
-    assert passed == 1 and loss.item() == pytest.approx(0.1, abs=0.005)
-    loss.backward()
+    errors, passed = registration_errors(picture, after, POINTS, late, distance, 4, 15, 0.05)
+    assert passed.all() and errors[0].tolist() == pytest.approx([0.1] * 3, abs=0.005)
+    errors.sum().backward()
     assert (late.grad[..., 0] < 0).all()
-    right, _ = registration_loss(picture, after, POINTS, POINTS + torch.tensor([1.0, 0.0]), distance, 4, 15, 0.05)
-    assert right.item() < 0.005
+    right, _ = registration_errors(picture, after, POINTS, POINTS + torch.tensor([1.0, 0.0]), distance, 4, 15, 0.05)
+    assert (right < 0.005).all()
 
 
 def test_what_was_hidden_says_nothing(picture):
     after = shifted(picture, 0.5, 0.0)
     after[..., :27, :26] = 0.9 * torch.rand((27, 26), generator=torch.Generator().manual_seed(1))  # something came before the first point
-    loss, passed = registration_loss(picture, after, POINTS, POINTS + torch.tensor([0.5, 0.0]), torch.tensor([10.0]), 3, 15, 0.02)
-    assert passed.item() == pytest.approx(2 / 3) and loss.item() < 0.01
+    errors, passed = registration_errors(picture, after, POINTS, POINTS + torch.tensor([0.5, 0.0]), torch.tensor([10.0]), 3, 15, 0.02)
+    assert passed.tolist() == [[False, True, True]] and (errors[passed] < 0.01).all()

@@ -7,7 +7,7 @@ import numpy as np
 
 from strrn.core.geometry import CropTransform
 from strrn.core.landmarks import load_scheme
-from strrn.core.tables import still_crops_schema, write_table
+from strrn.core.tables import crops_schema, still_crops_schema, write_table
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import Track
 from strrn.data.motion import MotionParameters
@@ -58,14 +58,24 @@ def loop(**changes: object) -> LoopParameters:
     return LoopParameters(**{**values, **changes})
 
 
-def write_stills(folder: Path, count: int = 8) -> None:
+def write_stills(folder: Path, count: int = 8, hidden: int = 0) -> None:
+    """hidden: how many points of the jaw the first face lacks; the second lacks twice as many, and so on, up to all."""
     random = np.random.default_rng(0)
     for split in ("train", "val"):
         points = (reference_shape() + random.normal(size=(count, 1, 2)) * 2).astype(np.float32)
+        valid = np.arange(68) >= np.minimum(17, hidden * np.arange(1, count + 1))[:, None]
         columns = {name: [split] * count for name in ("image_id", "identity", "split", "source", "licence")}
-        columns |= {"image": [draw(p) for p in points], "points_crop": points}
-        columns |= {name: np.ones((count, 68), bool) for name in ("valid", "visible")}
+        columns |= {"image": [draw(p) for p in points], "points_crop": np.where(valid[..., None], points, np.nan)}
+        columns |= {name: valid for name in ("valid", "visible")}
         write_table(folder / f"stills_{split}.parquet", columns, still_crops_schema(68))
+
+
+def write_track(path: Path, length: int) -> None:
+    """A table of grey crops, frames 3, 4, …; the second repeats the first."""
+    image = cv2.imencode(".png", np.full((SIZE, SIZE, 3), 90, np.uint8))[1].tobytes()
+    columns = {"frame": np.arange(3, 3 + length), "image": [image] * length, "repeats": np.arange(length) == 1}
+    columns |= {"transform": [[1.0, 0.0, 0.0, 0.0]] * length, "box": [[0.0, 0.0, 1.0, 1.0]] * length}
+    write_table(path, {**columns, "face_probability": np.ones(length), "detected": np.ones(length, bool)}, crops_schema())
 
 
 def track(length: int = 6, name: str = "clip.0", repeats: int | None = None) -> Track:
