@@ -11,6 +11,7 @@ from torch import nn
 
 from strrn.core.files import atomic
 from strrn.core.landmarks import scheme_from_dict
+from strrn.models.brf import Refiner
 from strrn.models.hourglass import HGN
 from strrn.models.mdm import MDM
 from strrn.models.spatial import reference_tensor
@@ -20,7 +21,7 @@ HEADER_KEYS = {"architecture", "parameters", "scheme", "reference_shape", "face_
 
 
 def build(header: dict) -> nn.Module:
-    """The untrained network that a header describes: architecture `mdm`, `hgn` or `strrn` with its parameters."""
+    """The untrained network that a header describes: architecture `mdm`, `hgn`, `strrn` or `brf` with its parameters."""
     missing = HEADER_KEYS - header.keys()
     if missing:
         raise ValueError(f"model header lacks {sorted(missing)}")
@@ -33,8 +34,10 @@ def build(header: dict) -> nn.Module:
             return HGN(scheme.num_landmarks, header["size"], **parameters)
         case "strrn":
             return STRRN(scheme, reference_tensor(header["reference_shape"]), **parameters)
+        case "brf":
+            return Refiner(scheme, reference_tensor(header["reference_shape"]), **parameters)
         case other:
-            raise ValueError(f"unknown architecture {other!r}: expected mdm, hgn or strrn")
+            raise ValueError(f"unknown architecture {other!r}: expected mdm, hgn, strrn or brf")
 
 
 def save(path: Path | str, module: nn.Module, header: dict) -> None:

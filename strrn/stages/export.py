@@ -21,7 +21,7 @@ from strrn.runtime.timing import letterboxed, loop_frames_per_second, machine, s
 from strrn.stages import logs
 from strrn.stages.parameters import load_section
 from strrn.stages.paths import CROPS, EXPORTED, MODELS, RENDERED, REPORTS
-from strrn.stages.rounds import round_names
+from strrn.stages.rounds import chosen_round
 
 log = logging.getLogger(__name__)
 BENCHMARK = REPORTS / "benchmark.json"
@@ -45,15 +45,6 @@ class ExportParameters:
         for name in ("parity_frames", "benchmark_frames"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 2")
-
-
-def chosen_round(name: str, names: list[str]) -> str:
-    """`last` is the last round of params.yaml. Raises ValueError for a round that is not there."""
-    if name == "last":
-        return names[-1]
-    if name not in names:
-        raise ValueError(f"params.yaml: export.round is {name!r}, expected `last` or one of {names}")
-    return name
 
 
 def sample_crops(count: int, size: int) -> np.ndarray:
@@ -110,7 +101,7 @@ def checked(
 def main() -> None:
     parameters = load_section("export", ExportParameters)
     runtime = load_section("runtime", RuntimeParameters)
-    name = chosen_round(parameters.round, round_names())
+    name = chosen_round(parameters.round)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector, header = checkpoint.load(MODELS / name / "detector.safetensors")

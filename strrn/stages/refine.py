@@ -1,0 +1,153 @@
+"""Stage `refine`: BRF's head over a frozen backbone; trained on videos with truth, scored beside the backbone and filters of its points."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from strrn.core.files import read_json_lines, write_json
+from strrn.core.images import decode_image
+from strrn.core.processes import num_workers
+from strrn.core.tables import read_table, truth_schema
+from strrn.core.video import read_frames
+from strrn.data.datasets import LabelledCrops, load_still_crops
+from strrn.data.sequences import SequenceParameters, synthetic_video
+from strrn.evaluation.predict import predict
+from strrn.evaluation.refine import (
+    BACKBONE,
+    BRF,
+    DETECTOR,
+    at_same_lag,
+    open_backbone,
+    refined_models,
+    tradeoff,
+    write_filtered,
+)
+from strrn.evaluation.rounds import EvaluateParameters, score_round
+from strrn.models import checkpoint
+from strrn.models.brf import RefinerParameters
+from strrn.runtime.backbone import contract_to_dict, read_contract
+from strrn.runtime.parameters import RuntimeParameters
+from strrn.stages import logs
+from strrn.stages.evaluate import load_clips
+from strrn.stages.parameters import load_section, load_value
+from strrn.stages.paths import BRF_PREDICTIONS, BRF_SCORES, CROPS, MODELS, REFINER, RENDERED
+from strrn.stages.rounds import chosen_round
+from strrn.stages.setting import load_setting
+from strrn.training.distil import round_seed
+from strrn.training.loop import LoopParameters
+from strrn.training.pretrain import Setting, start_run
+from strrn.training.refine import JitterParameters, Look, Recording, RefineDataParameters, record, train_refiner, usable
+
+log = logging.getLogger(__name__)
+
+
+def rendered_videos(setting: Setting, split: str) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """Frames and truth of the rendered clips of a split; none for a scheme whose points cannot be had from the renderer's."""
+    if not setting.scheme.knows_ibug68:
+        return []
+    videos = []
+    for clip in read_json_lines(RENDERED / "clips.jsonl"):
+        if clip["split"] == split and clip["kind"] == "rendered":
+            truth = read_table(RENDERED / clip["truth"], truth_schema(setting.scheme.num_landmarks))
+            frames = [frame for _, _, frame in read_frames(RENDERED / clip["path"])]
+            videos.append(list(zip(frames, truth["points_frame"], strict=True)))
+    return videos
+
+
+def synthetic_videos(stills: LabelledCrops, count: int, num_frames: int, parameters: SequenceParameters, seed: int) -> list[Iterator]:
+    """`count` videos of num_frames made of stills, each of another still as far as there are enough."""
+    chosen = np.random.default_rng(seed).permutation(np.arange(count) % len(stills))
+    return [
+        synthetic_video(
+            decode_image(stills.images[still]),
+            np.where(stills.valid[still][:, None], stills.points[still], np.nan).astype(np.float32),
+            num_frames,
+            parameters,
+            np.random.default_rng((seed, number)),
+        )
+        for number, still in enumerate(chosen)
+    ]
+
+
+def recordings(
+    setting: Setting, look: Look, stride: int, parameters: RefineDataParameters, video: SequenceParameters, seed: int
+) -> tuple[list[Recording], list[float], list[Recording]]:
+    """(training, how often each comes, held out): what the backbone says of the rendered clips and of videos made of stills."""
+    random = np.random.default_rng(seed)
+
+    def recorded(videos: Sequence) -> list[Recording]:
+        return record(videos, look, stride, setting.reference, random)
+
+    training_clips, held_out_clips = rendered_videos(setting, "train"), rendered_videos(setting, "val")
+    number = round(parameters.held_out * len(training_clips))
+    held_out = [one for clip in held_out_clips + training_clips[:number] for one in recorded([clip])]
+    rendered = [one for clip in training_clips[number:] for one in recorded([clip])]
+    train, val = (load_still_crops(CROPS / f"stills_{split}.parquet", setting.scheme.num_landmarks) for split in ("train", "val"))
+    synthetic = recorded(synthetic_videos(train, parameters.synthetic, parameters.frames, video, seed))
+    if not held_out:
+        held_out = recorded(synthetic_videos(val, max(2, parameters.synthetic // 8), parameters.frames, video, seed + 1))
+    counts = len(rendered), len(synthetic), len(held_out)
+    rendered, synthetic, held_out = (
+        [one for one in part if usable(one, setting.reference.distance)] for part in (rendered, synthetic, held_out)
+    )
+    log.info("recorded %d rendered, %d synthetic, %d held out; usable %d, %d, %d", *counts, len(rendered), len(synthetic), len(held_out))
+    if not held_out:
+        raise ValueError("the backbone loses the face in every video that is held out for validation: train it for longer")
+    return rendered + synthetic, [float(parameters.repeat)] * len(rendered) + [1.0] * len(synthetic), held_out
+
+
+def train(backbone: str, name: str) -> None:
+    setting = load_setting()
+    head = load_section("refine.head", RefinerParameters)
+    data, video = load_section("refine.data", RefineDataParameters), load_section("refine.video", SequenceParameters)
+    jitter, loop = load_section("refine.jitter", JitterParameters), load_section("refine.loop", LoopParameters)
+    seed = round_seed(setting.seed, "brf")
+    start_run(seed, loop.threads)
+    detector = MODELS / name / "detector.safetensors"
+    unit, side = head.cell * setting.reference.distance, 2 * head.window - 1
+    look, stride, has_patches = open_backbone(backbone, detector, setting.reference.shape, setting.reference.size, unit, side)
+    file = detector if backbone == DETECTOR else Path(backbone)
+    contract = None if backbone == DETECTOR else contract_to_dict(read_contract(backbone))
+    hashes = {"backbone": checkpoint.file_hash(file), "stills_train": checkpoint.file_hash(CROPS / "stills_train.parquet")}
+    header = setting.header("brf", asdict(head) | {"patches": has_patches}, name, hashes) | {"contract": contract}
+    model = checkpoint.build(header)
+    training, weights, held_out = recordings(setting, look, stride, data, video, seed)
+    history = train_refiner(model, training, weights, held_out, data.frames, jitter, loop, seed)
+    checkpoint.save(REFINER, model, header)
+    history.write(REFINER.with_suffix(".log.csv"))
+
+
+def score(backbone: str, name: str) -> None:
+    """The backbone, the head and the filters on the test clips; the cycle error of real clips is judged by the round's tracker."""
+    parameters, scheme = load_section("evaluate", EvaluateParameters), load_setting().scheme
+    clips = load_clips(parameters, scheme)
+    pair = (MODELS / name / f"{role}.safetensors" for role in ("detector", "tracker"))
+    predict(
+        clips,
+        partial(refined_models, backbone, *pair, REFINER),
+        scheme,
+        load_section("runtime", RuntimeParameters),
+        BRF_PREDICTIONS,
+        max_frames=parameters.max_frames_per_clip,
+        workers=num_workers(parameters.workers),
+        systems=[BACKBONE, BRF],
+    )
+    rows = tradeoff(BRF_PREDICTIONS, clips, scheme, parameters.failure_threshold)
+    settings = at_same_lag(rows) if rows else {}
+    write_filtered(BRF_PREDICTIONS, clips, scheme, settings)
+    write_json(BRF_PREDICTIONS / "tradeoff.json", {"rows": rows, "settings": settings})
+    score_round(BRF_PREDICTIONS, clips, scheme, parameters, BRF_SCORES, [BACKBONE, *settings, BRF])
+
+
+def main() -> None:
+    backbone, name = load_value("refine.backbone", str), chosen_round(load_value("export.round", str))
+    train(backbone, name)
+    score(backbone, name)
+
+
+if __name__ == "__main__":
+    logs.run(main)
