@@ -7,8 +7,8 @@ import numpy as np
 
 
 def decode(heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heatmaps (N, L, h, w) -> points_heatmap (N, L, 2), peak (N, L): the highest cell, and the vertex of the parabola through the logarithms
-    of it and its neighbours, which is exact for a Gaussian. Raises ValueError for maps of less than 3 x 3 cells."""
+    """Heatmaps (N, L, h, w) -> points_heatmap (N, L, 2), peak (N, L): the highest cell, and the vertex of the parabola through the
+    logarithms of it and its neighbours, which is exact for a Gaussian. Raises ValueError for maps of less than 3 x 3 cells."""
     count, landmarks, height, width = heatmaps.shape
     if height < 3 or width < 3:
         raise ValueError(f"heatmaps of {height} x {width} cells: expected at least 3 x 3")

@@ -44,8 +44,8 @@ class SequenceParameters:
 
 
 def paths(random: np.random.Generator, num_frames: int, reach: np.ndarray) -> np.ndarray:
-    """(T, N) smooth paths about 0, from rest to rest by minimum-jerk movements (Flash and Hogan 1985); each goes at most about `reach` (N,) a
-    frame."""
+    """(T, N) smooth paths about 0, from rest to rest by minimum-jerk movements (Flash and Hogan 1985); each goes at most about
+    `reach` (N,) a frame."""
     values = np.zeros((num_frames, len(reach)))
     for number, limit in enumerate(reach):
         time, value = int(random.integers(-STRETCH[1], 0)), 0.0
@@ -62,7 +62,8 @@ def paths(random: np.random.Generator, num_frames: int, reach: np.ndarray) -> np
 def synthetic_video(
     image: np.ndarray, points: np.ndarray, num_frames: int, parameters: SequenceParameters, random: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`num_frames` times (frame (S, S, 3) uint8, points (L, 2) float32) of a still's crop (S, S, 3) uint8 with points (L, 2); NaN stays NaN."""
+    """`num_frames` times (frame (S, S, 3) uint8, points (L, 2) float32) of a still's crop (S, S, 3) uint8 with
+    points (L, 2); NaN stays NaN."""
     size = len(image)
     strength = np.exp(random.uniform(np.log(0.1), 0.0))
     reach = np.array([parameters.speed * size] * 2 + [np.deg2rad(parameters.turn), parameters.zoom]) * strength

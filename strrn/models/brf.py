@@ -1,7 +1,8 @@
 """BRF's head: a ConvLSTM over heatmaps of a frozen backbone, which makes its points those of a video.
 
 A reconstruction: of "A Backbone Replaceable Fine-tuning Framework for Stable Face Alignment" the abstract was at hand, which says that a
-ConvLSTM over heatmaps is fine-tuned on video with a Jitter loss. What the maps are, what the head sees beside them and what it answers is ours.
+ConvLSTM over heatmaps is fine-tuned on video with a Jitter loss. What the maps are, what the head sees beside them and what it answers is
+ours.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from strrn.core.landmarks import CONFIDENCE_TOLERANCE, LandmarkScheme
+from strrn.core.landmarks import CONFIDENCE_TOLERANCE, LandmarkScheme, scheme_from_dict
 from strrn.models.convlstm import ConvLSTMCell
 
 NUM_CANDIDATES = 4
@@ -49,7 +50,8 @@ class RefinerState:
 
 
 class Refiner(nn.Module):
-    """Every landmark has a window of k x k cells that goes with the face; one ConvLSTM cell, shared by all landmarks, remembers what was in it.
+    """Every landmark has a window of k x k cells that goes with the face; one ConvLSTM cell, shared by all landmarks, remembers what was in
+    it.
 
     The windows stand where the similarity that carries the last refined shape to the backbone's points puts each landmark: what the face
     does as a whole moves window and state together, so that remembering does not delay it. In a window lie the backbone's heatmap (its
@@ -102,8 +104,8 @@ class Refiner(nn.Module):
     ) -> tuple[Tensor, RefinerState]:
         """One frame, all in pixels of its crop.
 
-        points (B, L, 2), confidence (B, L): of the backbone; before (B, L, 2): the refined points of the frame before; moved (B, L, 2): where
-        the flow says that these went; flow_error (B, L): see `point_flow`, in crop pixels; patches (B, L, m, m), m = patch_size: the
+        points (B, L, 2), confidence (B, L): of the backbone; before (B, L, 2): the refined points of the frame before; moved (B, L, 2):
+        where the flow says that these went; flow_error (B, L): see `point_flow`, in crop pixels; patches (B, L, m, m), m = patch_size: the
         backbone's heatmaps about its points, in cells -> refined points (B, L, 2), state.
         """
         carried = apply_motion(motion_between(before, points), before)
@@ -155,6 +157,14 @@ class Refiner(nn.Module):
         grid = torch.stack([place.expand(*place.shape[:2], side, side) for place in places], -1) / half
         cut = nn.functional.grid_sample(patches.flatten(0, 1)[:, None], grid.flatten(0, 1), align_corners=True)
         return cut.reshape(*patches.shape[:2], side, side)
+
+
+def build_refiner(header: dict) -> Refiner:
+    """The untrained head that a checkpoint's header describes. Here, so that a change of the head trains no detector again."""
+    if header.get("architecture") != "brf":
+        raise ValueError(f"architecture {header.get('architecture')!r}: expected brf, the head of a refined detector")
+    reference = torch.tensor(header["reference_shape"], dtype=torch.float32)
+    return Refiner(scheme_from_dict(header["scheme"]), reference, **header["parameters"])
 
 
 def expected_error(confidence: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,7 +12,6 @@ from torch import nn
 
 from strrn.core.files import atomic
 from strrn.core.landmarks import scheme_from_dict
-from strrn.models.brf import Refiner
 from strrn.models.hourglass import HGN
 from strrn.models.mdm import MDM
 from strrn.models.spatial import reference_tensor
@@ -21,7 +21,7 @@ HEADER_KEYS = {"architecture", "parameters", "scheme", "reference_shape", "face_
 
 
 def build(header: dict) -> nn.Module:
-    """The untrained network that a header describes: architecture `mdm`, `hgn`, `strrn` or `brf` with its parameters."""
+    """The untrained network that a header describes: architecture `mdm`, `hgn` or `strrn` with its parameters."""
     missing = HEADER_KEYS - header.keys()
     if missing:
         raise ValueError(f"model header lacks {sorted(missing)}")
@@ -34,10 +34,8 @@ def build(header: dict) -> nn.Module:
             return HGN(scheme.num_landmarks, header["size"], **parameters)
         case "strrn":
             return STRRN(scheme, reference_tensor(header["reference_shape"]), **parameters)
-        case "brf":
-            return Refiner(scheme, reference_tensor(header["reference_shape"]), **parameters)
         case other:
-            raise ValueError(f"unknown architecture {other!r}: expected mdm, hgn, strrn or brf")
+            raise ValueError(f"unknown architecture {other!r}: expected mdm, hgn or strrn")
 
 
 def save(path: Path | str, module: nn.Module, header: dict) -> None:
@@ -50,8 +48,9 @@ def save(path: Path | str, module: nn.Module, header: dict) -> None:
         save_file(tensors, temporary, metadata={"header": json.dumps(header, sort_keys=True)})
 
 
-def load(path: Path | str) -> tuple[nn.Module, dict]:
-    """(network in eval mode, header). Raises FileNotFoundError, or ValueError for a file that is not one of ours."""
+def load(path: Path | str, build: Callable[[dict], nn.Module] = build) -> tuple[nn.Module, dict]:
+    """(network in eval mode, header). build: makes the untrained network of a header. Raises FileNotFoundError, or ValueError for a file that
+    is not one of ours."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no model at {path}: run `dvc repro` to train one")

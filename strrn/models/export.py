@@ -5,8 +5,9 @@ Graphs (batch size free):
     tracker:  crop (B, h, h, 3) uint8 RGB, start_points_crop (B, L, 2) float32 -> points_crop (B, L, 2) float32
     refiner:  points_crop, before_crop, moved_crop (B, L, 2), confidence, flow_error (B, L), state, and over a backbone with heatmaps patches
               (B, L, m, m), all float32 -> refined_crop (B, L, 2), next state; the state is hidden, cell (B, L, C, k, k), motion (B, 4)
-A detector with heatmaps also gives `heatmaps` (B, L, h, w). `crop` is the crop of `size` pixels averaged over blocks of stride x stride, h = size // stride (both stand in the metadata): OpenCV does
-that twenty times faster than a graph. Points are in pixels of the whole crop. Large weights are float16 in the file, float32 when it runs.
+A detector with heatmaps also gives `heatmaps` (B, L, h, w). `crop` is the crop of `size` pixels averaged over blocks of stride x stride,
+h = size // stride (both stand in the metadata): OpenCV does that twenty times faster than a graph. Points are in pixels of the whole crop.
+Large weights are float16 in the file, float32 when it runs.
 
 Exported by `dynamo=True`: it exports the hourglass's antialiased resizing, which the TorchScript exporter refuses; for MDM and STRRN
 both give the same speed and parity.
@@ -97,8 +98,8 @@ def export_tracker(module: nn.Module, path: Path | str, metadata: Mapping[str, o
 
 
 def export_refiner(module: Refiner, path: Path | str, metadata: Mapping[str, object], contract: Mapping | None) -> None:
-    """BRF's head for one frame, with its state as inputs and outputs. contract: of the backbone that a user brought (`runtime.backbone`), None
-    for the detector. metadata: see `_export`."""
+    """BRF's head for one frame, with its state as inputs and outputs. contract: of the backbone that a user brought (`runtime.backbone`),
+    None for the detector. metadata: see `_export`."""
     about = {"unit": module.unit, "patch_size": module.patch_size, "contract": contract}
     example = refiner_example(module, torch.tensor(metadata["reference_shape"], dtype=torch.float32))
     graph = RefinerGraph(module)
@@ -122,7 +123,9 @@ def refiner_example(module: Refiner, points: Tensor) -> dict[str, Tensor]:
     return example | ({"patches": torch.zeros(*points.shape[:2], module.patch_size, module.patch_size)} if module.has_patches else {})
 
 
-def _export_of_crops(graph: nn.Module, points: tuple[Tensor, ...], outputs: list[str], path: Path | str, metadata: Mapping[str, object]) -> None:
+def _export_of_crops(
+    graph: nn.Module, points: tuple[Tensor, ...], outputs: list[str], path: Path | str, metadata: Mapping[str, object]
+) -> None:
     """points: examples of the inputs after the crop. metadata: see `_export`."""
     stride = graph.module.stride
     side = metadata["size"] // stride

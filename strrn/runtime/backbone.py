@@ -169,7 +169,9 @@ class OnnxBackbone:
         if numbers is None and answer.shape[1] != self._count:
             raise ValueError(f"the backbone gives {answer.shape[1]} landmarks, the scheme has {self._count}: list theirs as `landmarks`")
         if numbers is not None and (len(numbers) != self._count or not 0 <= min(numbers) <= max(numbers) < answer.shape[1]):
-            raise ValueError(f"the backbone's `landmarks` must list {self._count} numbers in 0..{answer.shape[1] - 1}, found {list(numbers)}")
+            raise ValueError(
+                f"the backbone's `landmarks` must list {self._count} numbers in 0..{answer.shape[1] - 1}, found {list(numbers)}"
+            )
         return answer if numbers is None else answer[:, list(numbers)]
 
     def _from_coordinates(self, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:

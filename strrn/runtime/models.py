@@ -196,7 +196,9 @@ class ModelPair:
         first = {name: np.zeros([1, *inputs[name][1:]], np.float32) for name in STATE}
         return Refinement(look, step, first)
 
-    def _look(self, crops: Sequence[np.ndarray], unit: float, side: int, has_patches: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _look(
+        self, crops: Sequence[np.ndarray], unit: float, side: int, has_patches: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """`detect`, with what lies about the points in the detector's own heatmaps where the head wants to see them."""
         if not has_patches:
             return *self.detect(crops), None
@@ -208,7 +210,8 @@ class ModelPair:
     def face_tracker(
         self, faces: FaceFinder, parameters: RuntimeParameters | None = None, max_faces: int = 1, refine: bool = False
     ) -> FaceTracker:
-        """The loop over these models. parameters: None takes those stored in the file. refine: see `refinement`; sets the mode to detector."""
+        """The loop over these models. parameters: None takes those stored in the file. refine: see `refinement`; sets the mode to
+        detector."""
         info = self.info
         parameters = parameters or info.runtime
         refinement = self.refinement() if refine else None

@@ -15,20 +15,12 @@ from strrn.core.tables import read_table, truth_schema
 from strrn.core.video import read_frames
 from strrn.data.datasets import LabelledCrops, load_still_crops
 from strrn.data.sequences import SequenceParameters, synthetic_video
-from strrn.evaluation.predict import predict
-from strrn.evaluation.refine import (
-    BACKBONE,
-    BRF,
-    DETECTOR,
-    at_same_lag,
-    open_backbone,
-    refined_models,
-    tradeoff,
-    write_filtered,
-)
+from strrn.evaluation.predict import REFINED, predict
+from strrn.evaluation.refined import DETECTOR, open_backbone, refined_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
+from strrn.evaluation.tradeoff import BACKBONE, at_same_lag, tradeoff, write_filtered
 from strrn.models import checkpoint
-from strrn.models.brf import RefinerParameters
+from strrn.models.brf import RefinerParameters, build_refiner
 from strrn.runtime.backbone import contract_to_dict, read_contract
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
@@ -114,7 +106,7 @@ def train(backbone: str, name: str) -> None:
     contract = None if backbone == DETECTOR else contract_to_dict(read_contract(backbone))
     hashes = {"backbone": checkpoint.file_hash(file), "stills_train": checkpoint.file_hash(CROPS / "stills_train.parquet")}
     header = setting.header("brf", asdict(head) | {"patches": has_patches}, name, hashes) | {"contract": contract}
-    model = checkpoint.build(header)
+    model = build_refiner(header)
     training, weights, held_out = recordings(setting, look, stride, data, video, seed)
     history = train_refiner(model, training, weights, held_out, data.frames, jitter, loop, seed)
     checkpoint.save(REFINER, model, header)
@@ -134,13 +126,13 @@ def score(backbone: str, name: str) -> None:
         BRF_PREDICTIONS,
         max_frames=parameters.max_frames_per_clip,
         workers=num_workers(parameters.workers),
-        systems=[BACKBONE, BRF],
+        systems=[BACKBONE, REFINED],
     )
     rows = tradeoff(BRF_PREDICTIONS, clips, scheme, parameters.failure_threshold)
     settings = at_same_lag(rows) if rows else {}
     write_filtered(BRF_PREDICTIONS, clips, scheme, settings)
     write_json(BRF_PREDICTIONS / "tradeoff.json", {"rows": rows, "settings": settings})
-    score_round(BRF_PREDICTIONS, clips, scheme, parameters, BRF_SCORES, [BACKBONE, *settings, BRF])
+    score_round(BRF_PREDICTIONS, clips, scheme, parameters, BRF_SCORES, [BACKBONE, *settings, REFINED])
 
 
 def main() -> None:

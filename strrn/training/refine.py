@@ -29,8 +29,8 @@ SCALE = 0.03  # of d: what the Jitter loss takes for 1
 
 @dataclass(frozen=True)
 class RefineDataParameters:
-    """synthetic: number of videos made of stills, `frames` long. held_out: share of the rendered training clips that is for validation, beside
-    the clips of the validation split. repeat: how often a rendered clip comes for one synthetic video."""
+    """synthetic: number of videos made of stills, `frames` long. held_out: share of the rendered training clips that is for validation,
+    beside the clips of the validation split. repeat: how often a rendered clip comes for one synthetic video."""
 
     synthetic: int
     frames: int
@@ -133,7 +133,9 @@ def _record_together(
             row.append((found[n], transform.to_crop(truth), confidence[n], *flows[n], matrix, patch))
         points = [transform.to_frame(shape) for transform, shape in zip(transforms, found, strict=True)]
         views = list(now)
-    return [Recording(*(None if part[0] is None else np.stack(part).astype(_kept(part[0])) for part in zip(*row, strict=True))) for row in rows]
+    return [
+        Recording(*(None if part[0] is None else np.stack(part).astype(_kept(part[0])) for part in zip(*row, strict=True))) for row in rows
+    ]
 
 
 def _kept(array: np.ndarray) -> type:
