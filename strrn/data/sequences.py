@@ -12,6 +12,8 @@ import numpy as np
 GRID = 4  # knots of the deformation along a side
 REST = 0.3  # share of the stretches in which nothing moves
 STRETCH = (5, 16)  # frames from rest to rest
+PEAK = 1.875  # peak over mean speed of a minimum-jerk movement
+SLOWEST = 0.2  # a video's share of the largest motion, at least
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,19 @@ class SequenceParameters:
 
 
 def paths(random: np.random.Generator, num_frames: int, reach: np.ndarray) -> np.ndarray:
-    """(T, N) smooth paths about 0, from rest to rest by minimum-jerk movements (Flash and Hogan 1985); each goes at most about
+    """(T, N) smooth paths about 0, from rest to rest by minimum-jerk movements (Flash and Hogan 1985); each goes at most
     `reach` (N,) a frame."""
     values = np.zeros((num_frames, len(reach)))
     for number, limit in enumerate(reach):
         time, value = int(random.integers(-STRETCH[1], 0)), 0.0
         while time < num_frames:
             length = int(random.integers(*STRETCH))
-            target = value if random.random() < REST else -0.3 * value + random.uniform(-1, 1) * limit * length / 2
+            farthest = limit * length / PEAK
+            step = 0.0 if random.random() < REST else np.clip(random.uniform(-1, 1) * farthest - 0.3 * value, -farthest, farthest)
             frames = np.arange(max(time, 0), min(time + length, num_frames))
             part = (frames - time) / length
-            values[frames, number] = value + part**3 * (10 - 15 * part + 6 * part * part) * (target - value)
-            time, value = time + length, target
+            values[frames, number] = value + part**3 * (10 - 15 * part + 6 * part * part) * step
+            time, value = time + length, value + step
     return values
 
 
@@ -65,7 +68,7 @@ def synthetic_video(
     """`num_frames` times (frame (S, S, 3) uint8, points (L, 2) float32) of a still's crop (S, S, 3) uint8 with
     points (L, 2); NaN stays NaN."""
     size = len(image)
-    strength = np.exp(random.uniform(np.log(0.1), 0.0))
+    strength = np.exp(random.uniform(np.log(SLOWEST), 0.0))
     reach = np.array([parameters.speed * size] * 2 + [np.deg2rad(parameters.turn), parameters.zoom]) * strength
     whole = paths(random, num_frames, reach)
     whole[:, :2] = np.clip(whole[:, :2], -0.3 * size, 0.3 * size)

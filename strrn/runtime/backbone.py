@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from strrn.core.heatmaps import decode, patches_around
+from strrn.core.images import reduce_image
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -148,12 +149,14 @@ class OnnxBackbone:
 
     def _picture(self, crop: np.ndarray) -> np.ndarray:
         """The picture that the model reads, of a crop that may have been reduced."""
-        contract, reduced = self.contract, self._crop_size / len(crop)
+        contract, reduced = self.contract, round(self._crop_size / len(crop))
+        # Bilinear sampling looks at four pixels only: what lies between them is averaged first.
+        blocks = max(1, int(1 / (self._scale * reduced)))
+        crop, reduced = reduce_image(crop, blocks), reduced * blocks
         scale = self._scale * reduced
         shift = self._shift + self._scale * (reduced - 1) / 2
         matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-        how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-        picture = cv2.warpAffine(crop, matrix, (contract.size, contract.size), flags=how)
+        picture = cv2.warpAffine(crop, matrix, (contract.size, contract.size), flags=cv2.INTER_LINEAR)
         if contract.channels == "bgr":
             picture = picture[..., ::-1]
         if contract.type == "float32":

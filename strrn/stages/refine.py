@@ -108,7 +108,7 @@ def train(backbone: str, name: str) -> None:
     header = setting.header("brf", asdict(head) | {"patches": has_patches}, name, hashes) | {"contract": contract}
     model = build_refiner(header)
     training, weights, held_out = recordings(setting, look, stride, data, video, seed)
-    history = train_refiner(model, training, weights, held_out, data.frames, jitter, loop, seed)
+    history = train_refiner(model, training, weights, held_out, data.frames, setting, jitter, loop, seed)
     checkpoint.save(REFINER, model, header)
     history.write(REFINER.with_suffix(".log.csv"))
 

@@ -1,9 +1,9 @@
 """Training of BRF's head: the frozen backbone looks at every frame once, then the head learns from what it said."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,14 +16,17 @@ from strrn.methods.jitter import jitter_loss
 from strrn.methods.losses import masked_mean
 from strrn.models.brf import Refiner
 from strrn.training.loop import History, LoopParameters, train
+from strrn.training.pretrain import Setting
 from strrn.training.reference import Reference
 
 # N crops (size // stride, size // stride, 3) uint8 -> points_crop (N, L, 2), confidence (N, L), patches (N, L, m, m) of heatmaps or None
 Look = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+log = logging.getLogger(__name__)
 Video = Iterable[tuple[np.ndarray, np.ndarray]]  # frames (H, W, 3) uint8 with points_frame (L, 2), NaN where not known
 TOGETHER = 12  # videos that go through the backbone side by side
 START_NOISE = 0.1  # of the first crop, in units of d: no better than a face detector's
 LOST = 0.3  # of d: a mean error above it means that the points have left the face
+LOSS_WEIGHT = 3.0
 SCALE = 0.03  # of d: what the Jitter loss takes for 1
 
 
@@ -84,6 +87,18 @@ class Recording:
     def part(self, start: int, count: int) -> "Recording":
         values = (getattr(self, field.name) for field in fields(self))
         return Recording(*(None if value is None else value[start : start + count] for value in values))
+
+    def mirrored(self, size: int, order: Sequence[int]) -> "Recording":
+        """As in a mirror, x -> size - 1 - x: landmark l is landmark order[l] of the original."""
+        order = list(order)
+        turn = np.array([-1.0, 1.0], np.float32)
+        matrix = self.matrix * np.array([[1, -1, -1], [-1, 1, 1]], np.float32)
+        # x' = s - (a (s - x) + b y + t) with s = size - 1
+        matrix[:, 0, 2] += (size - 1) * (1 - self.matrix[:, 0, 0])
+        matrix[:, 1, 2] += (size - 1) * self.matrix[:, 1, 0]
+        points, truth = ((array * turn + np.array([size - 1, 0], np.float32))[:, order] for array in (self.points, self.truth))
+        patches = None if self.patches is None else self.patches[:, order, :, ::-1]
+        return Recording(points, truth, self.confidence[:, order], self.flow[:, order] * turn, self.flow_error[:, order], matrix, patches)
 
 
 def record(videos: Sequence[Video], look: Look, stride: int, reference: Reference, random: np.random.Generator) -> list[Recording]:
@@ -170,16 +185,18 @@ def batch_of(recordings: Sequence[Recording]) -> dict[str, Tensor]:
 
 
 class RecordingBatches:
-    """Random parts of `length` frames of random recordings, drawn with the weights."""
+    """Random parts of `length` frames of random recordings, drawn with the weights, half of them mirrored."""
 
-    def __init__(self, recordings: Sequence[Recording], weights: Sequence[float], length: int, loop: LoopParameters, seed: int) -> None:
+    def __init__(
+        self, recordings: Sequence[Recording], weights: Sequence[float], length: int, size: int, mirror: Sequence[int], loop: LoopParameters, seed: int
+    ) -> None:
         long = [(one, weight) for one, weight in zip(recordings, weights, strict=True) if len(one) >= length]
         if not long:
             raise ValueError(f"no recording has {length} frames: lower refine.data.frames")
         self.recordings = [one for one, _ in long]
         self.weights = np.array([weight for _, weight in long], float)
         self.weights /= self.weights.sum()
-        self.length, self.loop, self.seed, self.epoch = length, loop, seed, 0
+        self.length, self.size, self.mirror, self.loop, self.seed, self.epoch = length, size, mirror, loop, seed, 0
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         random = np.random.default_rng((self.seed, self.epoch))
@@ -188,7 +205,8 @@ class RecordingBatches:
             parts = []
             for number in chosen:
                 one = self.recordings[number]
-                parts.append(one.part(int(random.integers(0, len(one) - self.length + 1)), self.length))
+                part = one.part(int(random.integers(0, len(one) - self.length + 1)), self.length)
+                parts.append(part.mirrored(self.size, self.mirror) if random.random() < 0.5 else part)
             yield batch_of(parts)
 
 
@@ -259,11 +277,14 @@ def _untouched(batch: dict[str, Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]
 
 
 def relative_error(recordings: Sequence[Recording]) -> Callable[[nn.Module], float]:
-    """Validation error: the mean of the head's error and its jitter on whole recordings, each as a share of the backbone's."""
+    """Validation error: the head's jitter on whole recordings as a share of the backbone's, and LOSS_WEIGHT times the share by which its
+    error is larger than the backbone's: calm counts as long as it costs no accuracy."""
     base = sequence_errors(None, recordings)
 
     def error(model: nn.Module) -> float:
-        return float(np.mean([own / before for own, before in zip(sequence_errors(model, recordings), base, strict=True)]))
+        accuracy, jitter = (own / before for own, before in zip(sequence_errors(model, recordings), base, strict=True))
+        log.info("held out: error %+.1f %%, jitter %+.1f %% of the backbone's", 100 * (accuracy - 1), 100 * (jitter - 1))
+        return jitter + LOSS_WEIGHT * max(0.0, accuracy - 1)
 
     return error
 
@@ -274,18 +295,19 @@ def train_refiner(
     weights: Sequence[float],
     held_out: Sequence[Recording],
     length: int,
+    setting: Setting,
     jitter: JitterParameters,
     loop: LoopParameters,
     seed: int,
-    log: Path | None = None,
 ) -> History:
-    batches = RecordingBatches(training, weights, length, loop, seed)
+    """Train the head on parts of `length` frames of recordings, drawn with weights; the epoch that is best on those held out is kept.
+
+    Raises ValueError where no recording is long enough.
+    """
+    batches = RecordingBatches(training, weights, length, setting.reference.size, setting.scheme.mirror, loop, seed)
 
     def epoch_batches(epoch: int) -> RecordingBatches:
         batches.epoch = epoch
         return batches
 
-    history = train(model, epoch_batches, refine_step(jitter, model.distance), relative_error(held_out), loop, "refine")
-    if log is not None:
-        history.write(log)
-    return history
+    return train(model, epoch_batches, refine_step(jitter, model.distance), relative_error(held_out), loop, "refine")
