@@ -38,7 +38,9 @@ def test_a_calm_video_is_the_still():
         assert np.abs(frame.astype(int) - dotted()).max() <= 3  # JPEG
 
 
-@pytest.mark.parametrize("change", [{"speed": 0.04}, {"turn": 3.0}, {"zoom": 0.03}, {"deform": 0.03}, {"speed": 0.03, "turn": 2.0, "deform": 0.03}])
+@pytest.mark.parametrize(
+    "change", [{"speed": 0.04}, {"turn": 3.0}, {"zoom": 0.03}, {"deform": 0.03}, {"speed": 0.03, "turn": 2.0, "deform": 0.03}]
+)
 def test_the_truth_goes_with_the_picture(change):
     moved = 0.0
     for seed in range(4):

@@ -11,7 +11,9 @@ def walk(frames: int = 60) -> np.ndarray:
     """(T, L, 2): a face that moves and turns."""
     time = np.arange(frames)[:, None, None]
     angle = 0.2 * np.sin(time / 9)[..., 0]
-    turned = np.stack([SHAPE[:, 0] * np.cos(angle) - SHAPE[:, 1] * np.sin(angle), SHAPE[:, 0] * np.sin(angle) + SHAPE[:, 1] * np.cos(angle)], -1)
+    turned = np.stack(
+        [SHAPE[:, 0] * np.cos(angle) - SHAPE[:, 1] * np.sin(angle), SHAPE[:, 0] * np.sin(angle) + SHAPE[:, 1] * np.cos(angle)], -1
+    )
     return turned + np.concatenate([100 + 30 * np.sin(time / 8), 80 + 2.0 * time], -1)
 
 
