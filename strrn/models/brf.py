@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from strrn.core.landmarks import CONFIDENCE_TOLERANCE, LandmarkScheme, scheme_from_dict
 from strrn.models.convlstm import ConvLSTMCell
 
-NUM_CANDIDATES = 4
+NUM_CANDIDATES = 6
 NUM_CLUES = 2 * NUM_CANDIDATES + 3
 NARROWEST, WIDEST = 0.5, 3.0  # standard deviation of a drawn heatmap, in cells
 FARTHEST = 3.0  # cells that a single point may leave the face's motion by
@@ -26,10 +26,11 @@ class RefinerParameters:
     channels: int
     window: int
     cell: float
+    modes: int
     hidden_size: int
 
     def __post_init__(self) -> None:
-        for name in ("channels", "window", "hidden_size", "cell"):
+        for name in ("channels", "window", "hidden_size", "cell", "modes"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
         if self.window % 2 == 0:
@@ -56,16 +57,28 @@ class Refiner(nn.Module):
     The windows stand where the similarity that carries the last refined shape to the backbone's points puts each landmark: what the face
     does as a whole moves window and state together, so that remembering does not delay it. In a window lie the backbone's heatmap (its
     own, or for coordinates a Gaussian about the point, as wide as its confidence says) and a Gaussian where the pixels around the
-    landmark went (`core.flow`). From the state come, for each landmark, the shares of four predictions of it (carried by the backbone's
-    similarity, by the flow of its own, by the flow of all, by the motion of the frame before) in the answer, and a displacement. All are
-    0 before training: then the answer is the backbone's.
+    landmark went (`core.flow`). From the state come, for each landmark, the shares of six predictions of it in the answer, and a
+    displacement. The last refined shape, carried by the similarity that fits it to the backbone's points; by that and by what they say of
+    the main ways in which a face's shape changes (`basis`: a head that turns changes as a whole, too, and must not be delayed); by
+    the flow of the landmark's own; by the similarity that fits the flow of all; by that and the flow's main ways; by the motion of the
+    frame before. All shares are 0 before training: then the answer is the backbone's.
 
     Small windows rather than a map of the whole crop: the errors to be removed are of a per cent of d, a fiftieth of a cell of 64 x 64.
-    window: k. cell: side of a cell in units of d. patches: does the backbone bring heatmaps (see forward)?
+    window: k. cell: side of a cell in units of d. modes: rows of `basis`, which `main_modes` gives before
+    training. patches: does the backbone bring heatmaps (see forward)?
     """
 
     def __init__(
-        self, scheme: LandmarkScheme, reference_shape: Tensor, *, channels: int, window: int, cell: float, hidden_size: int, patches: bool
+        self,
+        scheme: LandmarkScheme,
+        reference_shape: Tensor,
+        *,
+        channels: int,
+        window: int,
+        cell: float,
+        modes: int,
+        hidden_size: int,
+        patches: bool,
     ) -> None:
         super().__init__()
         count = scheme.num_landmarks
@@ -73,6 +86,7 @@ class Refiner(nn.Module):
         self.distance = float(scheme.distance(reference_shape.numpy()))
         self.unit = cell * self.distance  # crop pixels a cell
         self.register_buffer("cells", torch.arange(window, dtype=torch.float32) - window // 2, persistent=False)
+        self.register_buffer("basis", torch.zeros(modes, 2 * count))
         self.lstm = ConvLSTMCell(2, channels)
         self.clues = nn.Linear(NUM_CLUES, 4 * channels)
         self.landmark_clues = nn.Parameter(torch.zeros(count, 4 * channels))
@@ -115,11 +129,12 @@ class Refiner(nn.Module):
         trust = 1 / (1 + flow_error.square()) / (1 + (length[..., 0] / self.unit).square())
         together = apply_motion(motion_between(before, moved, trust), before)
         continued = apply_motion(state.motion * points.new_tensor([1.0, 1.0, self.distance, self.distance]), before)
-        candidates = torch.stack([carried, moved, together, continued], 2)  # (B, L, K, 2)
+        shaped, shaped_together = carried + self._main(points - carried), together + self._main(moved - together)
+        candidates = torch.stack([carried, shaped, moved, together, shaped_together, continued], 2)  # (B, L, K, 2)
 
         expected = expected_error(confidence) * self.distance
         clues = [
-            torch.asinh((torch.stack([points, moved, together, continued], 2) - carried[:, :, None]) / self.unit).flatten(2),
+            torch.asinh((torch.cat([points[:, :, None], candidates[:, :, 1:]], 2) - carried[:, :, None]) / self.unit).flatten(2),
             torch.log(expected / self.unit)[..., None],
             torch.log1p(flow_error)[..., None],
             torch.log1p((together - before).norm(dim=-1, keepdim=True) / self.unit),
@@ -142,6 +157,10 @@ class Refiner(nn.Module):
         scale = points.new_tensor([1.0, 1.0, 1 / self.distance, 1 / self.distance])
         return refined, RefinerState(hidden, cell, motion_between(before, refined) * scale)
 
+    def _main(self, change: Tensor) -> Tensor:
+        """The part of a change of shape (B, L, 2) that lies in the main modes."""
+        return ((change.flatten(1) @ self.basis.T) @ self.basis).reshape(change.shape)
+
     def _draw(self, offset: Tensor, width: Tensor) -> Tensor:
         """Gaussians of standard deviation width (B, L) about offset (B, L, 2) from the windows' middles, in cells: (B, L, k, k)."""
         factor = -0.5 / width.clamp(NARROWEST, WIDEST).square()[..., None]
@@ -157,6 +176,19 @@ class Refiner(nn.Module):
         grid = torch.stack([place.expand(*place.shape[:2], side, side) for place in places], -1) / half
         cut = nn.functional.grid_sample(patches.flatten(0, 1)[:, None], grid.flatten(0, 1), align_corners=True)
         return cut.reshape(*patches.shape[:2], side, side)
+
+
+def main_modes(shapes: Tensor, reference_shape: Tensor, count: int) -> Tensor:
+    """The `count` main modes of shapes (N, L, 2), each first fitted to the reference shape (L, 2) by a similarity: (count, 2 L), orthonormal
+    rows; 0 where there are fewer shapes than modes."""
+    basis = reference_shape.new_zeros(count, reference_shape.numel())
+    if len(shapes) == 0:
+        return basis
+    reference = reference_shape.expand_as(shapes)
+    aligned = apply_motion(motion_between(shapes, reference), shapes).flatten(1)
+    _, _, modes = torch.linalg.svd(aligned - aligned.mean(0), full_matrices=False)
+    basis[: len(modes)] = modes[:count]
+    return basis
 
 
 def build_refiner(header: dict) -> Refiner:

@@ -49,8 +49,8 @@ def save(path: Path | str, module: nn.Module, header: dict) -> None:
 
 
 def load(path: Path | str, build: Callable[[dict], nn.Module] = build) -> tuple[nn.Module, dict]:
-    """(network in eval mode, header). build: makes the untrained network of a header. Raises FileNotFoundError, or ValueError for a file that
-    is not one of ours."""
+    """(network in eval mode, header). build: makes the untrained network of a header. Raises FileNotFoundError, or ValueError for a
+    file that is not one of ours."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no model at {path}: run `dvc repro` to train one")

@@ -7,20 +7,23 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from strrn.core.files import read_json_lines, write_json
 from strrn.core.images import decode_image
+from strrn.core.landmarks import LandmarkScheme
 from strrn.core.processes import num_workers
 from strrn.core.tables import read_table, truth_schema
 from strrn.core.video import read_frames
 from strrn.data.datasets import LabelledCrops, load_still_crops
 from strrn.data.sequences import SequenceParameters, synthetic_video
+from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predict import REFINED, predict
 from strrn.evaluation.refined import DETECTOR, open_backbone, refined_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.evaluation.tradeoff import BACKBONE, at_same_lag, tradeoff, write_filtered
 from strrn.models import checkpoint
-from strrn.models.brf import RefinerParameters, build_refiner
+from strrn.models.brf import RefinerParameters, build_refiner, main_modes
 from strrn.runtime.backbone import contract_to_dict, read_contract
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
@@ -82,14 +85,18 @@ def recordings(
     synthetic = recorded(synthetic_videos(train, parameters.synthetic, parameters.frames, video, seed))
     if not held_out:
         held_out = recorded(synthetic_videos(val, max(2, parameters.synthetic // 8), parameters.frames, video, seed + 1))
-    counts = len(rendered), len(synthetic), len(held_out)
-    rendered, synthetic, held_out = (
-        [one for one in part if usable(one, setting.reference.distance)] for part in (rendered, synthetic, held_out)
-    )
-    log.info("recorded %d rendered, %d synthetic, %d held out; usable %d, %d, %d", *counts, len(rendered), len(synthetic), len(held_out))
-    if not held_out:
-        raise ValueError("the backbone loses the face in every video that is held out for validation: train it for longer")
+    rendered, synthetic = kept(rendered, "rendered", setting), kept(synthetic, "synthetic", setting)
+    held_out = kept(held_out, "held out", setting)
     return rendered + synthetic, [float(parameters.repeat)] * len(rendered) + [1.0] * len(synthetic), held_out
+
+
+def kept(recordings: list[Recording], what: str, setting: Setting) -> list[Recording]:
+    """Those in which the backbone keeps the face; all of them where there is none, as with a backbone that has hardly been trained."""
+    chosen = [one for one in recordings if usable(one, setting.reference.distance)]
+    log.info("%s: %d videos, the backbone keeps the face in %d", what, len(recordings), len(chosen))
+    if recordings and not chosen:
+        log.warning("%s: the backbone loses every face; the head learns from what is left of them. Train the backbone for longer", what)
+    return chosen or recordings
 
 
 def train(backbone: str, name: str) -> None:
@@ -107,6 +114,9 @@ def train(backbone: str, name: str) -> None:
     hashes = {"backbone": checkpoint.file_hash(file), "stills_train": checkpoint.file_hash(CROPS / "stills_train.parquet")}
     header = setting.header("brf", asdict(head) | {"patches": has_patches}, name, hashes) | {"contract": contract}
     model = build_refiner(header)
+    stills = load_still_crops(CROPS / "stills_train.parquet", setting.scheme.num_landmarks)
+    shapes = torch.from_numpy(stills.points[stills.valid.all(1)])
+    model.basis.copy_(main_modes(shapes, torch.from_numpy(setting.reference.shape), head.modes))
     training, weights, held_out = recordings(setting, look, stride, data, video, seed)
     history = train_refiner(model, training, weights, held_out, data.frames, setting, jitter, loop, seed)
     checkpoint.save(REFINER, model, header)
@@ -128,6 +138,11 @@ def score(backbone: str, name: str) -> None:
         workers=num_workers(parameters.workers),
         systems=[BACKBONE, REFINED],
     )
+    compare(clips, scheme, parameters)
+
+
+def compare(clips: Sequence[EvaluationClip], scheme: LandmarkScheme, parameters: EvaluateParameters) -> None:
+    """Score the predictions of backbone and head, and the filters of the backbone's at the head's lag."""
     rows = tradeoff(BRF_PREDICTIONS, clips, scheme, parameters.failure_threshold)
     settings = at_same_lag(rows) if rows else {}
     write_filtered(BRF_PREDICTIONS, clips, scheme, settings)

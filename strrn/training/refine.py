@@ -188,7 +188,14 @@ class RecordingBatches:
     """Random parts of `length` frames of random recordings, drawn with the weights, half of them mirrored."""
 
     def __init__(
-        self, recordings: Sequence[Recording], weights: Sequence[float], length: int, size: int, mirror: Sequence[int], loop: LoopParameters, seed: int
+        self,
+        recordings: Sequence[Recording],
+        weights: Sequence[float],
+        length: int,
+        size: int,
+        mirror: Sequence[int],
+        loop: LoopParameters,
+        seed: int,
     ) -> None:
         long = [(one, weight) for one, weight in zip(recordings, weights, strict=True) if len(one) >= length]
         if not long:

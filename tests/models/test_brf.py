@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from strrn.core.geometry import fit_similarity
-from strrn.models.brf import Refiner, RefinerParameters, apply_motion, build_refiner, motion_between
+from strrn.models.brf import Refiner, RefinerParameters, apply_motion, build_refiner, main_modes, motion_between
 from strrn.models.convlstm import ConvLSTMCell
 from strrn.models.export import export_refiner, refiner_example, refiner_parity
 from strrn.runtime.models import open_model
@@ -18,7 +18,8 @@ COUNT = len(REFERENCE)
 
 def head(patches: bool = False, trained: bool = True) -> Refiner:
     torch.manual_seed(0)
-    model = Refiner(SCHEME, SHAPE, channels=3, window=5, cell=0.05, hidden_size=8, patches=patches)
+    model = Refiner(SCHEME, SHAPE, channels=3, window=5, cell=0.05, modes=2, hidden_size=8, patches=patches)
+    model.basis.copy_(main_modes(SHAPE + 5 * torch.randn(9, COUNT, 2), SHAPE, 2))
     if trained:
         torch.nn.init.normal_(model.answer.weight, std=0.3)
         torch.nn.init.normal_(model.landmark_answer, std=0.3)
@@ -110,6 +111,23 @@ def test_motion_is_the_least_squares_similarity():
     np.testing.assert_allclose(motion[0, :2].numpy(), [fit.a - 1, fit.b], atol=1e-5)
 
 
+def test_main_modes_are_those_in_which_shapes_differ():
+    """Faces that turn: their eyes come nearer to each other, while they stand anywhere, at any size and angle."""
+    turn = torch.zeros(COUNT, 2)
+    turn[0, 0], turn[1, 0] = 1.0, -1.0
+    torch.manual_seed(0)
+    shapes = SHAPE + torch.randn(40, 1, 1) * 8 * turn
+    moved = apply_motion(torch.randn(40, 4) * torch.tensor([0.1, 0.1, 20.0, 20.0]), shapes)
+    (mode,) = main_modes(moved, SHAPE, 1)
+    torch.testing.assert_close(mode.norm(), torch.tensor(1.0))
+    # What is left of the turn once the similarity has taken its part.
+    carried = SHAPE + 8 * turn
+    left = (apply_motion(motion_between(carried[None], SHAPE[None]), carried[None]) - SHAPE).flatten()
+    assert abs(float(mode @ left) / float(left.norm())) > 0.99
+    few = main_modes(moved[:3], SHAPE, 4)
+    assert few[:2].abs().max() > 0 and not few[3].any() and not main_modes(moved[:0], SHAPE, 2).any()
+
+
 def test_a_point_of_no_weight_does_not_count_in_a_motion():
     source = inputs(1)["before"]
     target = apply_motion(torch.tensor([[0.1, -0.05, 3.0, 4.0]]), source)
@@ -154,7 +172,7 @@ def test_a_convlstm_cell_by_hand():
 
 def test_wrong_parameters_and_headers():
     with pytest.raises(ValueError, match="window must be odd, found 4"):
-        RefinerParameters(channels=1, window=4, cell=0.1, hidden_size=1)
+        RefinerParameters(channels=1, window=4, cell=0.1, modes=1, hidden_size=1)
     with pytest.raises(ValueError, match="'mdm': expected brf"):
         build_refiner({"architecture": "mdm"})
     with pytest.raises(ValueError, match="kernel must be odd"):

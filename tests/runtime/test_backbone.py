@@ -125,5 +125,5 @@ def test_a_contract_is_read_back_and_its_faults_are_named(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"here: .*{message}"):
             contract_from_dict(broken, "here")
-    with pytest.raises(FileNotFoundError, match="write beside .*model.onnx"):
+    with pytest.raises(FileNotFoundError, match=r"write beside .*model\.onnx"):
         read_contract(tmp_path / "model.onnx")

@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_named(tmp_path):
         Tracker(tiny.refined_dir(), refine=True, smooth=False)
     folder = Path(shutil.copytree(tiny.models_dir(), tmp_path / "models"))
     export_refiner(tiny.small_head(True), folder / "refiner.onnx", tiny.METADATA | {"round": "r7"}, None)
-    with pytest.raises(ValueError, match="another detector .round r7, expected r2"):
+    with pytest.raises(ValueError, match=r"another detector \(round r7, expected r2"):
         Tracker(folder, refine=True)
     shutil.copyfile(folder / "detector.onnx", folder / "refiner.onnx")
     with pytest.raises(ValueError, match="is a detector, expected a refiner"):

@@ -103,7 +103,7 @@ def models_dir() -> Path:
 def small_head(trained: bool, patches: bool = False) -> Refiner:
     """BRF's head for the five points; trained: with weights that move points by some pixels."""
     torch.manual_seed(0)
-    head = Refiner(SCHEME, torch.from_numpy(REFERENCE), channels=3, window=5, cell=0.05, hidden_size=8, patches=patches)
+    head = Refiner(SCHEME, torch.from_numpy(REFERENCE), channels=3, window=5, cell=0.05, modes=2, hidden_size=8, patches=patches)
     if trained:
         torch.nn.init.normal_(head.answer.weight, std=0.3)
     return head.eval()
