@@ -13,6 +13,7 @@ GRID = 4  # knots of the deformation along a side
 REST = 0.3  # share of the stretches in which nothing moves
 STRETCH = (5, 16)  # frames from rest to rest
 PEAK = 1.875  # peak over mean speed of a minimum-jerk movement
+OCCLUDER = (0.15, 0.6)  # its sides, crop sides
 SLOWEST = 0.2  # a video's share of the largest motion, at least
 
 
@@ -121,7 +122,7 @@ class _Look:
         self.quality = int(random.integers(parameters.quality[0], parameters.quality[1] + 1))
         self.occluder = None
         if random.random() < parameters.occlusion:
-            box = (random.uniform(0.1, 0.35, 2) * size).astype(int) + 1
+            box = (random.uniform(*OCCLUDER, 2) * size).astype(int) + 1
             colours = random.integers(0, 256, (3, 3, 3), dtype=np.uint8)
             texture = cv2.resize(colours, (int(box[0]), int(box[1])), interpolation=cv2.INTER_CUBIC)
             start, speed = random.uniform(0.0, 1.0, 2) * size, random.normal(0, 0.03, 2) * size

@@ -16,6 +16,9 @@ from strrn.models.convlstm import ConvLSTMCell
 NUM_CANDIDATES = 6
 NUM_CLUES = 2 * NUM_CANDIDATES + 3
 NARROWEST, WIDEST = 0.5, 3.0  # standard deviation of a drawn heatmap, in cells
+REACH = (
+    2.0  # expected errors of the backbone's point by which it may be corrected: what a hand hid must not hold it back when it is seen again
+)
 FARTHEST = 3.0  # cells that a single point may leave the face's motion by
 
 
@@ -61,7 +64,8 @@ class Refiner(nn.Module):
     displacement. The last refined shape, carried by the similarity that fits it to the backbone's points; by that and by what they say of
     the main ways in which a face's shape changes (`basis`: a head that turns changes as a whole, too, and must not be delayed); by
     the flow of the landmark's own; by the similarity that fits the flow of all; by that and the flow's main ways; by the motion of the
-    frame before. All shares are 0 before training: then the answer is the backbone's.
+    frame before. All shares are 0 before training: then the answer is the backbone's. No point is corrected by more than REACH times the
+    error that its confidence lets expect.
 
     Small windows rather than a map of the whole crop: the errors to be removed are of a per cent of d, a fiftieth of a cell of 64 x 64.
     window: k. cell: side of a cell in units of d. modes: rows of `basis`, which `main_modes` gives before
@@ -153,7 +157,9 @@ class Refiner(nn.Module):
         both = torch.cat([own, own.mean(1, keepdim=True).expand_as(own)], -1)
         answer = self.answer(torch.relu(self.shared(both))) + self.landmark_answer
         shares = torch.tanh(answer[..., :NUM_CANDIDATES, None])
-        refined = points + (shares * (candidates - points[:, :, None])).sum(2) + self.unit * answer[..., NUM_CANDIDATES:]
+        correction = (shares * (candidates - points[:, :, None])).sum(2) + self.unit * answer[..., NUM_CANDIDATES:]
+        length = correction.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
+        refined = points + correction * (REACH * expected[..., None] / length).clamp(max=1.0)
         scale = points.new_tensor([1.0, 1.0, 1 / self.distance, 1 / self.distance])
         return refined, RefinerState(hidden, cell, motion_between(before, refined) * scale)
 

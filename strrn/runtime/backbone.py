@@ -35,7 +35,8 @@ class BackboneContract:
     deviation: what is taken off the grey levels 0..255, and what they are divided by then (three each; not for uint8). fill: larger side of
     the landmarks' box in that picture, as a share of its side: how tightly the faces were cut that the model was trained on.
     kind: coordinates (N, L, 2) or (N, 2 L), or heatmaps (N, L, h, w). unit of coordinates: pixels of the picture (integer = middle of
-    a pixel), unit (0..1 from its left to its right edge) or signed (-1..1). name: of the output, None for the first.
+    a pixel), unit (0..1 from its left to its right edge), signed (-1..1), or a number N: pixels
+    of the picture if it had the side N. name: of the output, None for the first.
     landmarks: of each landmark of the scheme its number in the model's answer, None where they are the same. licence: of the weights.
     """
 
@@ -47,15 +48,17 @@ class BackboneContract:
     deviation: tuple[float, ...]
     fill: float
     kind: str
-    unit: str
+    unit: str | int
     name: str | None
     landmarks: tuple[int, ...] | None
     licence: str
 
     def __post_init__(self) -> None:
-        for name, known in (("layout", LAYOUTS), ("channels", CHANNELS), ("type", TYPES), ("kind", KINDS), ("unit", UNITS)):
+        for name, known in (("layout", LAYOUTS), ("channels", CHANNELS), ("type", TYPES), ("kind", KINDS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected one of {known}")
+        if self.unit not in UNITS and not (isinstance(self.unit, int) and self.unit > 0):
+            raise ValueError(f"unit: found {self.unit!r}, expected one of {UNITS} or the side of a picture")
         if self.size < 8 or not 0 < self.fill <= 1:
             raise ValueError(f"size {self.size} and fill {self.fill}: expected at least 8 pixels, and a share in (0, 1]")
         if len(self.mean) != 3 or len(self.deviation) != 3 or 0 in self.deviation:
@@ -185,6 +188,8 @@ class OnnxBackbone:
                 points = points * size - 0.5
             case "signed":
                 points = (points + 1) / 2 * size - 0.5
+            case int(side):
+                points = (points + 0.5) / side * size - 0.5
         return self._to_crop(points), np.full(points.shape[:2], UNKNOWN_CONFIDENCE, np.float32), None
 
     def _from_heatmaps(self, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

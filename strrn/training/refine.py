@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Video = Iterable[tuple[np.ndarray, np.ndarray]]  # frames (H, W, 3) uint8 with points_frame (L, 2), NaN where not known
 TOGETHER = 12  # videos that go through the backbone side by side
 START_NOISE = 0.1  # of the first crop, in units of d: no better than a face detector's
-LOST = 0.3  # of d: a mean error above it means that the points have left the face
+LOST = 0.5  # of d: a mean error above it means that the points have left the face
 LOSS_WEIGHT = 3.0
 SCALE = 0.03  # of d: what the Jitter loss takes for 1
 

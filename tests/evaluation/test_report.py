@@ -176,7 +176,9 @@ def test_a_run_without_rounds_has_a_report_too(tmp_path, monkeypatch):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("rounds:\n  r1: {from: r0}", "rounds: {}"))
     parameters = load_section("evaluate", EvaluateParameters)
-    score_round(evaluate.PREDICTIONS / "r0", evaluate.load_clips(parameters, SCHEME), SCHEME, parameters, evaluate.SCORES / "r0.json")
+    clips = evaluate.load_clips(parameters, SCHEME)
+    score_round(evaluate.PREDICTIONS / "r0", clips, SCHEME, parameters, evaluate.SCORES / "r0.json")
+    refine.compare(clips, SCHEME, parameters)
     report.main()
     assert list(json.loads(Path("reports/metrics.json").read_text())["rounds"]) == ["r0"]
     assert "What the rounds mined" not in Path("reports/report.html").read_text()
@@ -193,6 +195,7 @@ def test_a_scheme_that_nothing_is_labelled_with_has_a_report_without_truth(tmp_p
     assert {clip.dataset for clip in clips} == {"real_clips"}
     for name in ("r0", "r1"):
         score_round(evaluate.PREDICTIONS / name, clips, scheme, parameters, evaluate.SCORES / f"{name}.json")
+    refine.compare(clips, scheme, parameters)
     report.main()
     html = Path("reports/report.html").read_text()
     assert "On a real clip" in html

@@ -91,6 +91,18 @@ def test_a_wild_flow_moves_a_point_no_farther_than_its_limit():
     torch.testing.assert_close(results[0], results[1], atol=0.1, rtol=0)
 
 
+def test_no_point_leaves_the_backbones_by_more_than_its_confidence_allows():
+    """Errors are exponential with mean s: P(error < 0.05) = 1 - exp(-0.05 / s); the points are 1 px apart from what came before by 300 px."""
+    model, values = head(), inputs(1)
+    torch.nn.init.normal_(model.answer.weight, std=30.0)
+    confidence = torch.linspace(0.1, 0.9, COUNT)[None]
+    far = {"before": values["before"] + 300 * torch.randn(1, COUNT, 2), "confidence": confidence}
+    refined, _ = model(**(values | far), state=model.first_state(1))
+    moved = (refined - values["points"]).norm(dim=-1)
+    allowed = 2.0 * -0.05 / torch.log(1 - confidence) * model.distance
+    assert (moved <= allowed * 1.001).all() and moved.max() > 1
+
+
 def test_drawn_and_cut_heatmaps_agree():
     """A backbone's heatmap that is a Gaussian about its point is what a coordinate is drawn as."""
     model = head(patches=True)

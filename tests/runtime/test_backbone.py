@@ -23,7 +23,7 @@ PLAIN = BackboneContract(
 class Finder(nn.Module):
     """Three landmarks, all at the centre of mass of the first channel, as (N, 6)."""
 
-    def __init__(self, unit: str, layout: str) -> None:
+    def __init__(self, unit: str | int, layout: str) -> None:
         super().__init__()
         self.unit, self.layout = unit, layout
 
@@ -36,7 +36,7 @@ class Finder(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         centre = self.centre(picture)
-        centre = {"pixels": centre, "unit": (centre + 0.5) / SIZE, "signed": (centre + 0.5) / SIZE * 2 - 1}[self.unit]
+        centre = {"pixels": centre, "unit": (centre + 0.5) / SIZE, "signed": (centre + 0.5) / SIZE * 2 - 1, 96: 2 * centre + 0.5}[self.unit]
         return torch.cat([centre] * 3, 1)
 
 
@@ -71,6 +71,7 @@ def crop(x: int, y: int, size: int = CROP) -> np.ndarray:
     [
         ({}, True),
         ({"unit": "unit"}, False),
+        ({"unit": 96}, True),
         ({"unit": "signed", "layout": "nhwc"}, True),
         ({"layout": "nhwc", "type": "uint8"}, True),
         ({"kind": "heatmaps"}, True),
