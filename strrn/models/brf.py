@@ -16,9 +16,8 @@ from strrn.models.convlstm import ConvLSTMCell
 NUM_CANDIDATES = 6
 NUM_CLUES = 2 * NUM_CANDIDATES + 3
 NARROWEST, WIDEST = 0.5, 3.0  # standard deviation of a drawn heatmap, in cells
-REACH = (
-    2.0  # expected errors of the backbone's point by which it may be corrected: what a hand hid must not hold it back when it is seen again
-)
+# Expected errors of the backbone's point by which it may be corrected: what was behind a hand must not hold it back when it is seen again.
+REACH = 2.0
 FARTHEST = 3.0  # cells that a single point may leave the face's motion by
 
 

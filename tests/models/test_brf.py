@@ -92,7 +92,7 @@ def test_a_wild_flow_moves_a_point_no_farther_than_its_limit():
 
 
 def test_no_point_leaves_the_backbones_by_more_than_its_confidence_allows():
-    """Errors are exponential with mean s: P(error < 0.05) = 1 - exp(-0.05 / s); the points are 1 px apart from what came before by 300 px."""
+    """Errors are exponential with mean s: P(error < 0.05) = 1 - exp(-0.05 / s); what came before lies 300 px away."""
     model, values = head(), inputs(1)
     torch.nn.init.normal_(model.answer.weight, std=30.0)
     confidence = torch.linspace(0.1, 0.9, COUNT)[None]
