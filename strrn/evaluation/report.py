@@ -72,10 +72,10 @@ SUMMARY_COLUMNS = (
 )
 
 
-def summary_rows(rounds: Mapping[str, Mapping]) -> list[dict]:
-    """One row per round and system: its name and a `Cell` per column of `SUMMARY_COLUMNS`, relative to the first round's detector; a dash
-    where a dataset or metric is not there, as with a scheme of one's own."""
-    base = rounds[next(iter(rounds))][FIRST_SYSTEM]
+def summary_rows(rounds: Mapping[str, Mapping], base: Mapping | None = None) -> list[dict]:
+    """One row per round and system: its name and a `Cell` per column of `SUMMARY_COLUMNS`, relative to `base` (None: to the first round's
+    detector); a dash where a dataset or metric is not there, as with a scheme of one's own."""
+    base = rounds[next(iter(rounds))][FIRST_SYSTEM] if base is None else base
     rows = []
     for round_name, systems in rounds.items():
         for system, datasets in systems.items():

@@ -78,9 +78,11 @@ def score_round(
     write_json(scores_path, scores)
 
 
-def collect(scores: Mapping[str, Path]) -> dict:
-    """`{"rounds": {round: {system: {dataset: {metric: value}}}}}` of the rounds given, in their order."""
-    return {"rounds": {name: read_json(path) for name, path in scores.items()}}
+def collect(scores: Mapping[str, Path], siblings: Mapping[str, Path]) -> dict:
+    """`{"rounds": {round: {system: {dataset: {metric: value}}}}}` of the rounds given, in their order, and beside it
+    `{sibling: {system: …}}` of the other methods."""
+    rounds = {name: read_json(path) for name, path in scores.items()}
+    return {"rounds": rounds} | {name: read_json(path) for name, path in siblings.items()}
 
 
 def read_frames_table(folder: Path) -> dict[str, np.ndarray]:

@@ -6,7 +6,8 @@ It finds faces, follows each by its own points, notices when one is gone, and fi
               tracking --a check fails--> uncertain
 
 In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`), smoothed by how sure the detector
-is of each (`strrn.runtime.smoothing`).
+is of each (`strrn.runtime.smoothing`). In detector mode they are the detector's; with `Models.refinement` those that BRF's head makes of
+them are given, while crops and checks stay with the detector's own.
 
 Checks (`RuntimeParameters`): plausible points in every frame; every few frames the detector's opinion, the paper's cycle (track back to
 the previous frame and compare with where the face came from), and MTCNN's opinion of the place. An uncertain face is checked in full
@@ -23,6 +24,7 @@ import numpy as np
 from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity, resizing
 from strrn.core.landmarks import LandmarkScheme
 from strrn.runtime.parameters import Mode, RuntimeParameters
+from strrn.runtime.refine import Memory, Refinement, begin, refine
 from strrn.runtime.smoothing import Smoother
 
 if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
@@ -72,6 +74,7 @@ class Models:
     find_near: frame, box (4,) -> the faces about as large as the box, and near it.
     confirm_face: picture, five points (5, 2) where a face might be -> the face there, or None.
     reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
+    refinement: BRF's head and its backbone, which then is the detector; for detector mode only.
     """
 
     detect: Detect
@@ -84,14 +87,15 @@ class Models:
     face_template: np.ndarray
     size: int
     stride: int
+    refinement: Refinement | None = None
 
 
 @dataclass(frozen=True)
 class FaceState:
     """A face in one frame.
 
-    face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed; raw_points_frame: before
-    smoothing; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below 5 % of d, from the
+    face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed or refined; raw_points_frame:
+    before that; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below 5 % of d, from the
     last frame that the detector looked at (one in `detect_every`, or without a `detector_share` in `verify_every`); NaN likewise.
     box: (4,) of the points. reason: why the state is another than in the frame before, empty where it is the same.
     """
@@ -115,6 +119,7 @@ class _Face:
 
     correction: (L, 2), what the detector adds to the tracker's points, of its last looks; in pixels of the upright crop.
     crop and transform: of the last frame, where the next frame's cycle ends. failure: of the last frame.
+    memory: of BRF's head, begun anew whenever the face is found; None without one.
     """
 
     face_id: int
@@ -126,6 +131,7 @@ class _Face:
     crop: np.ndarray
     transform: CropTransform
     reason: str
+    memory: Memory | None
     state: State = State.tracking
     age: int = 0  # frames since the detector put the points on the face
     failures: int = 0  # failed frames in a row
@@ -151,6 +157,8 @@ class FaceTracker:
             raise ValueError(f"reference_shape {shape} and face_template {template}, expected {expected} and (5, 2)")
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, found {max_faces}")
+        if models.refinement is not None and parameters.mode is not Mode.detector:
+            raise ValueError(f"mode is {parameters.mode.name}: refinement is of a detector's points, set mode to detector")
         self._models, self._parameters, self._max_faces = models, parameters, max_faces
         self._reference = np.asarray(models.reference_shape, np.float32)
         self._reference_distance = float(models.scheme.distance(self._reference))
@@ -221,7 +229,7 @@ class FaceTracker:
         transforms = [fit_similarity(face.points, self._reference, self._models.size) for face in self._faces]
         crops = [transform.crop(frame, self._models.stride) for transform in transforms]
         starts = np.stack([transform.to_crop(face.points) for transform, face in zip(transforms, self._faces, strict=True)])
-        seen, disagreements = self._step(crops, starts)
+        seen, disagreements = self._step(frame, crops, starts, transforms)
         for face, transform, crop, start, raw, disagreement in zip(self._faces, transforms, crops, starts, seen, disagreements, strict=True):
             face.age += 1
             points = transform.to_frame(face.smoother(start, raw, face.confidence, elapsed))
@@ -232,12 +240,23 @@ class FaceTracker:
             face.reason = face.failure or "the checks pass again"
             if not implausible:  # otherwise the points before are the better guess of where the face is
                 face.points, face.raw = points, transform.to_frame(raw)
+            elif face.memory is not None:
+                face.memory = begin(self._models.refinement, frame, transform, face.points)
             face.crop, face.transform = crop, transform
 
-    def _step(self, crops: Sequence[np.ndarray], starts: np.ndarray) -> tuple[np.ndarray, list[float | None]]:
+    def _step(
+        self, frame: np.ndarray, crops: Sequence[np.ndarray], starts: np.ndarray, transforms: Sequence[CropTransform]
+    ) -> tuple[np.ndarray, list[float | None]]:
         """The points (N, L, 2) in the crops, and how far (crop px) detector and tracker are apart where both looked."""
         if self._parameters.mode is Mode.detector:
-            detected, confidence = self._models.detect(crops)
+            if self._models.refinement is None:
+                detected, confidence = self._models.detect(crops)
+            else:
+                detected, confidence, patches = self._models.refinement.look(crops)
+                memories = [face.memory for face in self._faces]
+                memories = refine(self._models.refinement, frame, memories, transforms, detected, confidence, patches)
+                for face, memory in zip(self._faces, memories, strict=True):
+                    face.memory = memory
             for face, own in zip(self._faces, confidence, strict=True):
                 face.confidence = np.asarray(own, np.float32)
             return detected, [None] * len(crops)
@@ -330,6 +349,7 @@ class FaceTracker:
             "correction": np.zeros_like(points),
             "crop": crop,
             "transform": last,
+            "memory": begin(self._models.refinement, frame, transform, points) if self._models.refinement else None,
             "reason": f"face found (probability {detection.probability:.2f})",
         }
 
@@ -414,8 +434,9 @@ class FaceTracker:
 
 def _shown(face: _Face, before: State | None) -> FaceState:
     reason = face.reason if face.state is not before else ""
-    values = [value.copy() for value in (face.points, face.raw, face.confidence)]
-    return FaceState(face.face_id, *values, face.state, bounding_box(face.points), reason)
+    points = face.points if face.memory is None else face.memory.refined
+    values = [value.copy() for value in (points, face.raw, face.confidence)]
+    return FaceState(face.face_id, *values, face.state, bounding_box(points), reason)
 
 
 def _area(box: np.ndarray) -> float:

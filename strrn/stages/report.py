@@ -13,13 +13,14 @@ from strrn.evaluation import curves, pictures, report
 from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
 from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
+from strrn.evaluation.tradeoff import BACKBONE, curve_rows
 from strrn.methods.selection import Selection
 from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
 from strrn.stages.evaluate import load_clips
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
-from strrn.stages.paths import MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
-from strrn.stages.rounds import FIRST, round_names
+from strrn.stages.paths import BRF_PREDICTIONS, BRF_SCORES, MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
+from strrn.stages.rounds import FIRST, chosen_round, round_names
 
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 10
@@ -51,7 +52,9 @@ def main() -> None:
         "training": curves.training_rows(training),
         "acceptance": curves.acceptance_rows(summaries),
     }
-    metrics = collect({name: SCORES / f"{name}.json" for name in rounds})
+    tradeoff = read_json(BRF_PREDICTIONS / "tradeoff.json")
+    rows["tradeoff"] = curve_rows(tradeoff["rows"])
+    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, {"brf": BRF_SCORES})
     write_json(REPORTS / "metrics.json", metrics)
     for name, table in rows.items():
         curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
@@ -69,13 +72,21 @@ def main() -> None:
         path, seed = RENDERED / "stills_train.parquet", load_value("seed", int)
         stills = contact_sheet(path, scheme, parameters.num_stills, STILLS_COLUMNS, parameters.picture_size, seed)
     by_round = metrics["rounds"]
-    summary = report.summary_rows(by_round)
+    summary, brf = report.summary_rows(by_round), metrics["brf"]
+    chosen = load_value("refine.backbone", str)
+    backbone = f"{chosen_round(load_value('export.round', str))} detector" if chosen == "detector" else Path(chosen).name
     content = {
         "first_round": FIRST,
         "last_round": last,
         "headline": report.headline(by_round),
         "summary_headings": [heading for heading, *_ in report.SUMMARY_COLUMNS],
-        "trackers": [row for row in summary if row is summary[0] or row["system"] == "tracker"],
+        "trackers": [
+            *(row for row in summary if row is summary[0] or row["system"] == "tracker"),
+            *report.summary_rows({"BRF": {f"over {backbone}": brf["brf"]}}, by_round[FIRST]["detector"]),
+        ],
+        "refined": report.summary_rows({"": brf}, brf[BACKBONE]),
+        "refined_settings": ", ".join(f"{system} {setting}" for system, setting in tradeoff["settings"].items()),
+        "tradeoff": report.inline(curves.tradeoff_chart(rows["tradeoff"]) if rows["tradeoff"] else ""),
         "detectors": [row for row in summary if row["system"] == "detector"],
         "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from shutil import copytree
 from tempfile import mkdtemp
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
 from strrn.core.video import VideoWriter
-from strrn.models.export import export_detector, export_tracker
+from strrn.models.brf import Refiner
+from strrn.models.export import export_detector, export_refiner, export_tracker
 from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_to_dict
 
 SIZE = 315
@@ -95,6 +97,24 @@ def models_dir() -> Path:
     folder = Path(mkdtemp(prefix="strrn-tiny-"))
     export_detector(SquareDetector(), folder / "detector.onnx", METADATA)
     export_tracker(SquareTracker(), folder / "tracker.onnx", METADATA)
+    return folder
+
+
+def small_head(trained: bool, patches: bool = False) -> Refiner:
+    """BRF's head for the five points; trained: with weights that move points by some pixels."""
+    torch.manual_seed(0)
+    head = Refiner(SCHEME, torch.from_numpy(REFERENCE), channels=3, window=5, cell=0.05, modes=2, hidden_size=8, patches=patches)
+    if trained:
+        torch.nn.init.normal_(head.answer.weight, std=0.3)
+    return head.eval()
+
+
+@cache
+def refined_dir(trained: bool = True) -> Path:
+    """The same folder with refiner.onnx beside, made once in a test run."""
+    folder = Path(mkdtemp(prefix="strrn-tiny-"))
+    copytree(models_dir(), folder, dirs_exist_ok=True)
+    export_refiner(small_head(trained), folder / "refiner.onnx", METADATA, None)
     return folder
 
 
