@@ -78,9 +78,17 @@ def score_round(
     write_json(scores_path, scores)
 
 
-def collect(scores: Mapping[str, Path]) -> dict:
-    """`{"rounds": {round: {system: {dataset: {metric: value}}}}}` of the rounds given, in their order."""
-    return {"rounds": {name: read_json(path) for name, path in scores.items()}}
+def collect(scores: Mapping[str, Path], siblings: Mapping[str, Path]) -> dict:
+    """`{"rounds": {round: {system: {dataset: {metric: value}}}}}` of the rounds given, in their order; beside it, under its own name, each
+    sibling method with its arms in place of rounds.
+
+    Raises FileNotFoundError for a sibling that has not been scored.
+    """
+    for name, path in siblings.items():
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: `baselines` of params.yaml names {name!r}, which has no scores; run `dvc repro`")
+    rounds = {name: read_json(path) for name, path in scores.items()}
+    return {"rounds": rounds, **{name: read_json(path) for name, path in siblings.items()}}
 
 
 def read_frames_table(folder: Path) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from omegaconf import ListConfig
 
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme
@@ -18,11 +19,12 @@ from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
 from strrn.stages.evaluate import load_clips
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
-from strrn.stages.paths import MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
+from strrn.stages.paths import BASELINE_SCORES, MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
 from strrn.stages.rounds import FIRST, round_names
 
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 10
+SIBLINGS = ("tsal",)  # of the baselines those whose scores have the form of the rounds': {arm: {system: {dataset: {metric: value}}}}
 TEACHING = {
     Selection.consensus: "The mean of detection and track then teaches both models.",
     Selection.co_training: "The better of the two then teaches the other one's model.",
@@ -51,7 +53,8 @@ def main() -> None:
         "training": curves.training_rows(training),
         "acceptance": curves.acceptance_rows(summaries),
     }
-    metrics = collect({name: SCORES / f"{name}.json" for name in rounds})
+    siblings = [name for name in load_value("baselines", ListConfig) if name in SIBLINGS]
+    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, {name: BASELINE_SCORES / f"{name}.json" for name in siblings})
     write_json(REPORTS / "metrics.json", metrics)
     for name, table in rows.items():
         curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
@@ -69,15 +72,18 @@ def main() -> None:
         path, seed = RENDERED / "stills_train.parquet", load_value("seed", int)
         stills = contact_sheet(path, scheme, parameters.num_stills, STILLS_COLUMNS, parameters.picture_size, seed)
     by_round = metrics["rounds"]
-    summary = report.summary_rows(by_round)
+    beside = {f"{name} {arm}": systems for name in siblings for arm, systems in metrics[name].items()}
+    compared = by_round | beside
+    summary = report.summary_rows(compared)
     content = {
         "first_round": FIRST,
         "last_round": last,
         "headline": report.headline(by_round),
         "summary_headings": [heading for heading, *_ in report.SUMMARY_COLUMNS],
-        "trackers": [row for row in summary if row is summary[0] or row["system"] == "tracker"],
+        "trackers": [row for row in summary if row is summary[0] or row["system"] == "tracker" or row["round"] in beside],
         "detectors": [row for row in summary if row["system"] == "detector"],
-        "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
+        "siblings": siblings,
+        "details": [(dataset, *report.detail_rows(compared, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),
         "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
         "ced": report.inline(curves.ced_chart(rows["ced"], rounds) if with_truth else ""),
