@@ -174,7 +174,8 @@ def methods(runs: Runs, found: dict[str, dict]) -> list[str]:
         for dataset in DATASETS:
             lines += [f"**{method}, {dataset}**", "", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
             for setting, ones in with_it.items():
-                for arm, system in [(arm, system) for arm in ones[0] for system in ones[0][arm]] if ones else []:
+                named = {(arm, system): None for one in ones for arm, systems in one.items() for system in systems}
+                for arm, system in named:
                     lines.append(_method_row(setting, arm, system, control, [one for one in ones if arm in one], dataset))
             lines.append("")
     return lines

@@ -54,7 +54,7 @@ def unlabelled_frames(stills: Sequence[bytes], tracks: Sequence[Track]) -> list[
 
 
 def seen_from(image: np.ndarray, to_there: np.ndarray, stride: int) -> np.ndarray:
-    """A picture (h, h, 3), reduced by `stride`, as another crop shows it; to_there (2, 3): crop pixel of that one -> crop pixel of this one."""
+    """A picture (h, h, 3), reduced by `stride`, as another crop shows it; to_there (2, 3): pixel of that crop -> pixel of the picture's."""
     middle = (stride - 1) / 2  # pixel u of a reduced picture lies at stride * u + middle
     shift = (to_there[:, :2].sum(1) * middle + to_there[:, 2] - middle) / stride
     matrix = np.column_stack([to_there[:, :2], shift]).astype(np.float64)

@@ -1,7 +1,7 @@
 """How far several sources of supervision agree on an unlabelled face, and what that makes of a student's loss.
 
 For teacher-student asynchronous learning (TSAL). Of its paper this project has the abstract, which says that pseudo-labels are mined
-implicitly by a criterion of consistency between sources, and gives no formula: the weights, the losses and the ramp here are a reconstruction.
+implicitly by a criterion of consistency between sources, and gives no formula: weights, losses and ramp here are a reconstruction.
 """
 
 import math
