@@ -36,6 +36,7 @@ COLUMNS = {
     "missing": ("missing, %", 100),
 }
 ERROR = "nme_inter_ocular"
+CONTROL = "supervised"  # the arm that other arms of a method are measured by, where it has one of this name
 PACKAGES = ("dvc", "torch", "numpy", "prefect")
 
 
@@ -65,10 +66,11 @@ def compare(file: str | None = None, grid: dict[str, list] | None = None) -> str
     for experiment in waiting:
         run(experiment, runs[experiment])
     refs = experiment_refs()
-    found = {experiment: metrics(refs[experiment]) for experiment in runs}
+    everything = {experiment: metrics(refs[experiment]) for experiment in runs}
+    found = {experiment: scores["rounds"] for experiment, scores in everything.items()}
     rows = [{"experiment": experiment, **seeds(refs[experiment]), **last_tracker(found[experiment])} for experiment in runs]
     command = f"python -m flows.compare {file}" if file is not None else "the flow compare"
-    text = "\n".join([table(list(found.values()), name, command), *conclusion(runs, rows), *made_with()])
+    text = "\n".join([table(list(found.values()), name, command), *methods(runs, everything), *conclusion(runs, rows), *made_with()])
     create_table_artifact(rows, key="experiments", description=f"The last round's trackers of {name}.")
     create_markdown_artifact(text, key="compare", description=name)
     return text
@@ -151,6 +153,45 @@ def table(runs: list[dict], title: str, command: str) -> str:
             )
         lines += [""]
     return "\n".join(lines)
+
+
+def methods(runs: Runs, found: dict[str, dict]) -> list[str]:
+    """Lines of Markdown on what stands beside the rounds in the experiments' metrics: a table for each method and dataset.
+
+    A row is an arm of the method under one setting, the overrides without the seed, over its seeds. The last column is the difference in
+    error to the arm named in its heading, the method's control, within a run. found: experiment -> its metrics.
+    """
+    settings: dict[str, list[dict]] = {}
+    for experiment, scores in found.items():
+        setting = " ".join(override for override in runs[experiment] if not override.startswith(("train_seed=", "seed=")))
+        settings.setdefault(setting, []).append(scores)
+    lines = []
+    for method in dict.fromkeys(name for scores in found.values() for name in scores if name != "rounds"):
+        with_it = {setting: [one[method] for one in scores if method in one] for setting, scores in settings.items()}
+        first = next(one for ones in with_it.values() for one in ones)
+        control = CONTROL if CONTROL in first else next(iter(first))
+        headings = ["setting", "arm", "runs", *(heading for heading, _ in COLUMNS.values()), f"error beside {control}", "better in"]
+        for dataset in DATASETS:
+            lines += [f"**{method}, {dataset}**", "", "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+            for setting, ones in with_it.items():
+                named = {(arm, system): None for one in ones for arm, systems in one.items() for system in systems}
+                for arm, system in named:
+                    lines.append(_method_row(setting, arm, system, control, [one for one in ones if arm in one], dataset))
+            lines.append("")
+    return lines
+
+
+def _method_row(setting: str, arm: str, system: str, control: str, ones: list[dict], dataset: str) -> str:
+    cells = [f"`{setting}`", arm if system == "detector" else f"{arm} {system}", str(len(ones))]
+    for column, (_, factor) in COLUMNS.items():
+        known = [value * factor for one in ones if (value := one[arm][system][dataset][column]) is not None]
+        cells.append(_with_spread(known) if known else "-")
+    pairs = [(one[control][system][dataset][ERROR], one[arm][system][dataset][ERROR]) for one in ones if system in one.get(control, {})]
+    differences = [(after - before) * COLUMNS[ERROR][1] for before, after in pairs if None not in (before, after)]
+    if arm == control or not differences:
+        return "| " + " | ".join([*cells, "", ""]) + " |"
+    better = sum(difference < 0 for difference in differences)
+    return "| " + " | ".join([*cells, _with_spread(differences), f"{better} of {len(differences)}"]) + " |"
 
 
 def _with_spread(values: list[float]) -> str:

@@ -48,8 +48,8 @@ def experiment_refs() -> dict[str, str]:
 
 
 def metrics(ref: str) -> dict:
-    """The rounds of reports/metrics.json of an experiment."""
-    return json.loads(git("show", f"{ref}:reports/metrics.json"))["rounds"]
+    """reports/metrics.json of an experiment: its `rounds`, and what other methods scored, under their names."""
+    return json.loads(git("show", f"{ref}:reports/metrics.json"))
 
 
 def seeds(ref: str) -> dict[str, object]:

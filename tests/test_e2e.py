@@ -164,11 +164,25 @@ def test_a_new_round_runs_only_itself_and_what_follows(project: Path) -> None:
 
 def test_a_baseline_is_a_stage_beside_the_others(project: Path) -> None:
     edit_params(project, lambda params: params.update({"baselines": ["sbr"]}))
-    assert repro(project) == ["baseline@sbr"]
+    assert repro(project) == ["baseline@sbr", "report"]
     assert "</svg>" in (project / "reports/baselines/sbr.svg").read_text()
     scores = json.loads((project / "reports/baselines/sbr.json").read_text())
     assert list(scores) == ["r0 detector", "sbr detector", "r3 tracker"]
     assert all(scores[name]["rendered_test"]["nme_inter_ocular"] > 0 for name in scores)
+
+
+def test_a_sibling_stands_beside_the_rounds(project: Path) -> None:
+    edit_params(project, lambda params: params.update({"baselines": ["tsal"]}))
+    assert repro(project) == ["baseline@tsal", "report"]
+    assert "</svg>" in (project / "reports/baselines/tsal.svg").read_text()
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert list(metrics) == ["rounds", "tsal"]
+    assert list(metrics["tsal"])[:4] == ["start", "supervised", "self_training", "asynchronous"]
+    for systems in metrics["tsal"].values():
+        assert list(systems) == ["detector"]
+        assert list(systems["detector"]) == list(metrics["rounds"]["r0"]["detector"])
+    assert "<b>tsal asynchronous</b>" in (project / "reports/report.html").read_text()
+    edit_params(project, lambda params: params.update({"baselines": []}))
 
 
 def test_an_experiment_changes_a_round_and_its_metrics_are_shown(project: Path) -> None:

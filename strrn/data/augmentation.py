@@ -51,6 +51,27 @@ def random_similarity(size: int, parameters: AugmentationParameters, random: np.
     return np.column_stack([linear, middle + shift - linear @ (middle, middle)])
 
 
+def random_view(size: int, parameters: AugmentationParameters, random: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """(2, 3) matrix from a crop of `size` pixels to a random view of it, and whether the view is mirrored (the matrix mirrors then)."""
+    matrix = random_similarity(size, parameters, random)
+    mirrored = bool(parameters.flip and random.random() < 0.5)
+    if mirrored:
+        # Mirror first: x -> S - 1 - x, and every landmark becomes its partner.
+        matrix = matrix @ np.array([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    return matrix, mirrored
+
+
+def view_of(image: np.ndarray, matrix: np.ndarray, stride: int) -> np.ndarray:
+    """The crop (S, S, 3) as `matrix` (2, 3) moves it, crop pixels to crop pixels, reduced: (S // stride, S // stride, 3)."""
+    # Moved and halved in one: a bilinear sample in the middle of 2 x 2 pixels is their mean. What is left of the stride comes first.
+    # Pixel u of an image reduced by s lies at s * u + (s - 1) / 2 of the crop.
+    before = max(1, stride // 2)
+    middle, middle_before = (stride - 1) / 2, (before - 1) / 2
+    linear, shift = matrix[:, :2] * before / stride, (matrix[:, :2].sum(1) * middle_before + matrix[:, 2] - middle) / stride
+    side = image.shape[0] // stride
+    return cv2.warpAffine(reduce_image(image, before), np.column_stack([linear, shift]), (side, side), flags=cv2.INTER_LINEAR)
+
+
 def augment(
     image: np.ndarray,
     points: np.ndarray,
@@ -64,23 +85,12 @@ def augment(
 
     The view is reduced by `stride`: (S // stride, S // stride, 3). Points stay in crop pixels.
     """
-    size = image.shape[0]
-    matrix = random_similarity(size, parameters, random)
-    if parameters.flip and random.random() < 0.5:
-        # Mirror first: x -> S - 1 - x, and every landmark becomes its partner.
-        mirror = np.array([[-1.0, 0.0, size - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-        matrix = matrix @ mirror
+    matrix, mirrored = random_view(image.shape[0], parameters, random)
+    if mirrored:
         order = list(scheme.mirror)
         points, valid = points[order], valid[order]
     points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    # Moved and halved in one: a bilinear sample in the middle of 2 x 2 pixels is their mean. What is left of the stride comes first.
-    # Pixel u of an image reduced by s lies at s * u + (s - 1) / 2 of the crop.
-    before = max(1, stride // 2)
-    middle, middle_before = (stride - 1) / 2, (before - 1) / 2
-    linear, shift = matrix[:, :2] * before / stride, (matrix[:, :2].sum(1) * middle_before + matrix[:, 2] - middle) / stride
-    side = size // stride
-    image = cv2.warpAffine(reduce_image(image, before), np.column_stack([linear, shift]), (side, side), flags=cv2.INTER_LINEAR)
-    return photometric(image, parameters, random, stride), points, valid.copy()
+    return photometric(view_of(image, matrix, stride), parameters, random, stride), points, valid.copy()
 
 
 def photometric(image: np.ndarray, parameters: AugmentationParameters, random: np.random.Generator, stride: int = 1) -> np.ndarray:

@@ -120,6 +120,14 @@ class StillDataset(Dataset):
         return sample
 
 
+def crop_to_crop(here: CropTransform, there: CropTransform) -> np.ndarray:
+    """(2, 3) float32 matrix: pixels of one crop -> pixels of another crop of the same frame, or of one that is taken for it."""
+    corners = np.array([[0, 0], [1, 0], [0, 1]], np.float32) * 100
+    images_of = there.to_crop(here.to_frame(corners))
+    linear = np.column_stack([images_of[1] - images_of[0], images_of[2] - images_of[0]]) / 100
+    return np.column_stack([linear, images_of[0]]).astype(np.float32)
+
+
 class PairDataset(Dataset):
     """Consecutive frames of unlabelled tracks with their detections, for eq. 6.
 
@@ -140,16 +148,13 @@ class PairDataset(Dataset):
         track, points = self.tracks[number], self.detections[number]
         before, after = points[row - 1], points[row]
         transform_before, transform = track.transforms[row - 1], track.transforms[row]
-        corners = np.array([[0, 0], [1, 0], [0, 1]], np.float32) * 100
-        images_of = transform_before.to_crop(transform.to_frame(corners))
-        linear = np.column_stack([images_of[1] - images_of[0], images_of[2] - images_of[0]]) / 100
         return {
             "images_before": torch.from_numpy(reduce_image(decode_image(track.images[row - 1]), self.stride)),
             "images": torch.from_numpy(reduce_image(decode_image(track.images[row]), self.stride)),
             "before": torch.from_numpy(before.astype(np.float32)),
             "after": torch.from_numpy(after.astype(np.float32)),
             "before_here": torch.from_numpy(transform.to_crop(transform_before.to_frame(before))),
-            "matrix": torch.from_numpy(np.column_stack([linear, images_of[0]]).astype(np.float32)),
+            "matrix": torch.from_numpy(crop_to_crop(transform, transform_before)),
         }
 
 

@@ -1,27 +1,32 @@
 """Stage `baseline`: another method on the same data; trained, scored by the same code, and drawn beside STRRN."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from strrn.core.files import read_json, write_json, write_text
+from strrn.data.augmentation import AugmentationParameters
 from strrn.evaluation import curves
 from strrn.evaluation.report import ReportParameters
 from strrn.evaluation.rounds import read_frames_table
+from strrn.models import checkpoint
 from strrn.stages import parallel
 from strrn.stages.evaluate import evaluate
-from strrn.stages.parameters import load_section
+from strrn.stages.parameters import load_mapping, load_section, load_value
 from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
 from strrn.stages.rounds import FIRST, round_names
 from strrn.stages.setting import load_setting, unlabelled_tracks
 from strrn.training.distributed import is_first, process_group
 from strrn.training.loop import LoopParameters
 from strrn.training.sbr import SBRParameters, train_sbr
+from strrn.training.self_training import SelfTrainingParameters
+from strrn.training.tsal import CONTINUED, CONTROLS, Arm, TSALParameters, train_tsal
 
 SYSTEM = "detector"
 BASELINE_PREDICTIONS = Path("data/baselines")  # not below data/predictions, which the report reads whole
 
 
-def train(name: str) -> None:
+def train_registered(name: str) -> None:
     setting = load_setting()
     train_sbr(
         setting,
@@ -34,34 +39,77 @@ def train(name: str) -> None:
     )
 
 
-def score(name: str) -> None:
-    """The detector frame by frame; the cycle error of real clips is judged by r0's tracker, since SBR has none."""
-    detector, judge = BASELINES / name / "detector.safetensors", MODELS / FIRST / "tracker.safetensors"
-    evaluate(detector, judge, BASELINE_PREDICTIONS / name, BASELINE_SCORES / f"{name}.json", [SYSTEM])
+def train_taught(name: str) -> None:
+    """TSAL's start, controls and arms; of the same structure as r0's detector."""
+    setting = load_setting()
+    _, header = checkpoint.load(MODELS / FIRST / "detector.safetensors")
+    train_tsal(
+        setting,
+        header,
+        CROPS,
+        unlabelled_tracks(setting.reference.size),
+        load_value(f"{name}.labels", float),
+        load_section(f"{name}.data", TSALParameters),
+        load_section(f"{name}.view", AugmentationParameters),
+        load_section(f"{name}.self_training", SelfTrainingParameters),
+        load_arms(name),
+        load_section(f"pretrain.{header['architecture']}", LoopParameters),
+        load_section(f"{name}.detector", LoopParameters),
+        BASELINES / name,
+    )
 
 
-def draw(name: str) -> None:
-    """STRRN, Figure 4: error over time in a clip in which something crosses the face; and the scores of what is drawn."""
-    last = round_names()[-1]
-    shown = [(FIRST, "detector"), (name, SYSTEM), (last, "tracker")]
-    frames = {source: read_frames_table((BASELINE_PREDICTIONS if source == name else PREDICTIONS) / source) for source, _ in shown}
+def load_arms(name: str) -> dict[str, Arm]:
+    return {arm: load_section(f"{name}.arms.{arm}", Arm) for arm in load_mapping(f"{name}.arms")}
+
+
+def score(detector: Path, predictions: Path, scores: Path) -> None:
+    """The detector frame by frame; the cycle error of real clips is judged by r0's tracker, since these methods have none."""
+    evaluate(detector, MODELS / FIRST / "tracker.safetensors", predictions, scores, [SYSTEM])
+
+
+def draw(path: Path, shown: Sequence[tuple[str, str]], folders: Mapping[str, Path]) -> None:
+    """STRRN, Figure 4: error over time in a clip in which something crosses the face, of (source, system); folders: of their predictions."""
+    frames = {source: read_frames_table(folders[source]) for source, _ in shown}
     rows = curves.error_rows(frames, load_section("report", ReportParameters).error_clip, shown)
-    write_text(BASELINE_SCORES / f"{name}.svg", curves.error_chart(rows))
-    own = BASELINE_SCORES / f"{name}.json"
+    write_text(path, curves.error_chart(rows))
+
+
+def finish_registered(name: str) -> None:
+    """Scores of SBR, of r0's detector and of the last tracker."""
+    own, last = BASELINE_SCORES / f"{name}.json", round_names()[-1]
+    score(BASELINES / name / "detector.safetensors", BASELINE_PREDICTIONS / name, own)
+    shown = [(FIRST, "detector"), (name, SYSTEM), (last, "tracker")]
+    folders = {source: (BASELINE_PREDICTIONS if source == name else PREDICTIONS) / source for source, _ in shown}
+    draw(BASELINE_SCORES / f"{name}.svg", shown, folders)
     scores = {source: read_json(own if source == name else SCORES / f"{source}.json")[system] for source, system in shown}
     write_json(own, {f"{source} {system}": scores[source] for source, system in shown})
 
 
+def finish_taught(name: str) -> None:
+    """Scores of start, controls and arms, in the form of a round's: {arm: {system: {dataset: {metric: value}}}}."""
+    arms, scores = [*CONTROLS, *load_arms(name)], {}
+    folders = {arm: BASELINE_PREDICTIONS / name / arm for arm in arms}
+    for arm, folder in folders.items():
+        score(BASELINES / name / f"{arm}.safetensors", folder, folder / "scores.json")
+        scores[arm] = read_json(folder / "scores.json")
+    draw(BASELINE_SCORES / f"{name}.svg", [(CONTINUED, SYSTEM), (arms[len(CONTROLS)], SYSTEM)], folders)
+    write_json(BASELINE_SCORES / f"{name}.json", scores)
+
+
+METHODS = {"sbr": (train_registered, finish_registered), "tsal": (train_taught, finish_taught)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", required=True, choices=["sbr"])
+    parser.add_argument("--name", required=True, choices=METHODS)
     name = parser.parse_args().name
+    train, finish = METHODS[name]
     with process_group():
         train(name)
         first = is_first()
     if first:
-        score(name)
-        draw(name)
+        finish(name)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from omegaconf import ListConfig
 
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme
@@ -19,11 +20,23 @@ from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
 from strrn.stages.evaluate import load_clips
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
-from strrn.stages.paths import BRF_PREDICTIONS, BRF_SCORES, MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
+from strrn.stages.paths import (
+    BASELINE_SCORES,
+    BRF_PREDICTIONS,
+    BRF_SCORES,
+    MODELS,
+    PREDICTIONS,
+    PSEUDO,
+    RAW,
+    RENDERED,
+    REPORTS,
+    SCORES,
+)
 from strrn.stages.rounds import FIRST, chosen_round, round_names
 
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 10
+SIBLINGS = ("tsal",)  # of the baselines those whose scores have the form of the rounds': {arm: {system: {dataset: {metric: value}}}}
 TEACHING = {
     Selection.consensus: "The mean of detection and track then teaches both models.",
     Selection.co_training: "The better of the two then teaches the other one's model.",
@@ -54,7 +67,9 @@ def main() -> None:
     }
     tradeoff = read_json(BRF_PREDICTIONS / "tradeoff.json")
     rows["tradeoff"] = curve_rows(tradeoff["rows"])
-    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, {"brf": BRF_SCORES})
+    siblings = [name for name in load_value("baselines", ListConfig) if name in SIBLINGS]
+    scores = {"brf": BRF_SCORES} | {name: BASELINE_SCORES / f"{name}.json" for name in siblings}
+    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, scores)
     write_json(REPORTS / "metrics.json", metrics)
     for name, table in rows.items():
         curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
@@ -72,7 +87,9 @@ def main() -> None:
         path, seed = RENDERED / "stills_train.parquet", load_value("seed", int)
         stills = contact_sheet(path, scheme, parameters.num_stills, STILLS_COLUMNS, parameters.picture_size, seed)
     by_round = metrics["rounds"]
-    summary, brf = report.summary_rows(by_round), metrics["brf"]
+    beside = {f"{name} {arm}": systems for name in siblings for arm, systems in metrics[name].items()}
+    compared = by_round | beside
+    summary, brf = report.summary_rows(compared), metrics["brf"]
     chosen = load_value("refine.backbone", str)
     backbone = f"{chosen_round(load_value('export.round', str))} detector" if chosen == "detector" else Path(chosen).name
     content = {
@@ -81,14 +98,15 @@ def main() -> None:
         "headline": report.headline(by_round),
         "summary_headings": [heading for heading, *_ in report.SUMMARY_COLUMNS],
         "trackers": [
-            *(row for row in summary if row is summary[0] or row["system"] == "tracker"),
+            *(row for row in summary if row is summary[0] or row["system"] == "tracker" or row["round"] in beside),
             *report.summary_rows({"BRF": {f"over {backbone}": brf["brf"]}}, by_round[FIRST]["detector"]),
         ],
         "refined": report.summary_rows({"": brf}, brf[BACKBONE]),
         "refined_settings": ", ".join(f"{system} {setting}" for system, setting in tradeoff["settings"].items()),
         "tradeoff": report.inline(curves.tradeoff_chart(rows["tradeoff"]) if rows["tradeoff"] else ""),
         "detectors": [row for row in summary if row["system"] == "detector"],
-        "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
+        "siblings": siblings,
+        "details": [(dataset, *report.detail_rows(compared, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),
         "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
         "ced": report.inline(curves.ced_chart(rows["ced"], rounds) if with_truth else ""),

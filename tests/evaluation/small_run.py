@@ -22,6 +22,7 @@ seed: 0
 scheme: ibug68
 labels: {rendered: true}
 videos: {ibug_300vw: null, youtube_faces: null, youtube_celebrities: null, val: 0.0, test: 0.0}
+baselines: []
 rounds:
   r1: {from: r0}
 evaluate:

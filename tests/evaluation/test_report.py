@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from strrn.core.files import write_json
 from strrn.core.landmarks import load_scheme, scheme_to_dict
 from strrn.core.video import probe
 from strrn.evaluation.clips import datasets_with_truth
@@ -213,3 +215,24 @@ def test_the_test_clips_of_300vw_are_scored_by_category(tmp_path, monkeypatch):
     assert (clip.clip_id, clip.num_frames) == ("300vw.114", 4)
     truth = read_truth(clip.truth, SCHEME)
     assert truth.valid.all() and truth.points_frame[3, 2].tolist() == [5, 2]
+
+
+def test_a_sibling_stands_beside_the_rounds_in_metrics_and_report(run, tmp_path, monkeypatch):
+    root = tmp_path / "run"
+    shutil.copytree(run, root)
+    monkeypatch.chdir(root)
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("baselines: []", "baselines: [sbr, tsal]"))
+    with pytest.raises(FileNotFoundError, match=r"tsal.json: there are no scores of 'tsal'; run `dvc repro`"):
+        report.main()
+    detector = json.loads((root / "reports/rounds/r1.json").read_text())["detector"]
+    detector["rendered_test"]["nme_inter_ocular"] = 0.12345
+    write_json(root / "reports/baselines/tsal.json", {"supervised": {"detector": detector}, "asynchronous": {"detector": detector}})
+    report.main()
+    metrics = json.loads((root / "reports/metrics.json").read_text())
+    assert list(metrics) == ["rounds", "brf", "tsal"] and list(metrics["rounds"]) == ["r0", "r1"]
+    assert list(metrics["tsal"]) == ["supervised", "asynchronous"]
+    assert metrics["tsal"]["asynchronous"]["detector"] == detector
+    html = (root / "reports/report.html").read_text()
+    assert html.count("<b>tsal asynchronous</b> detector") == 2 and "12.35 %" in html  # the first table and that of all detectors
+    assert "other methods on the same clips" in html and "other methods on the same clips" not in (run / "reports/report.html").read_text()

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 import yaml
 
-from flows.compare import COLUMNS, DATASETS, best, compare, last_tracker, table
+from flows.compare import COLUMNS, DATASETS, best, compare, last_tracker, methods, table
 from flows.experiments import grid_runs, read_plan
 from tests.flows.test_process_group import alive, assert_ends
 from tests.flows.test_train import server
@@ -49,6 +49,28 @@ def test_the_best_run_has_the_lowest_error_on_both_test_sets():
     uneven = run(0.08, 0.05)
     uneven["r1"]["tracker"]["head_scan"]["nme_inter_ocular"] = 0.02
     assert last_tracker(uneven)["error"] == 0.035
+
+
+def test_a_method_beside_the_rounds_gets_a_row_for_each_setting_and_arm():
+    def taught(**errors: float) -> dict:
+        return {"rounds": {}, "tsal": {arm: run(nme, None)["r0"] for arm, nme in errors.items()}}
+
+    runs = {f"n-{share}-{seed}": [f"tsal.labels={share}", f"train_seed={seed}"] for share in (0.1, 0.5) for seed in (0, 1)}
+    found = {
+        "n-0.1-0": taught(start=0.09, supervised=0.08, asynchronous=0.06),
+        "n-0.1-1": taught(start=0.09, supervised=0.06, asynchronous=0.05),
+        "n-0.5-0": taught(start=0.09, supervised=0.05, asynchronous=0.05),
+        "n-0.5-1": taught(start=0.09, supervised=0.05, asynchronous=0.06),
+    }
+    lines = methods(runs, found)
+    rows = [line for line in lines if "| asynchronous |" in line]
+    # Means of 6 and 5, of 5 and 6; differences -2 and -1, 0 and 1; once for each data set.
+    assert len(rows) == 2 * len(DATASETS)
+    assert rows[0].startswith("| `tsal.labels=0.1` | asynchronous | 2 | 5.50 ± 0.71 |") and rows[0].endswith("| -1.50 ± 0.71 | 2 of 2 |")
+    assert rows[1].startswith("| `tsal.labels=0.5` | asynchronous | 2 |") and rows[1].endswith("| 0.50 ± 0.71 | 0 of 2 |")
+    assert any("error beside supervised" in line for line in lines)
+    assert next(line for line in lines if "| supervised |" in line).endswith("|  |  |")
+    assert methods({"a": []}, {"a": {"rounds": {}}}) == []
 
 
 def test_a_grid_has_all_combinations():

@@ -20,7 +20,9 @@ from strrn.training.loop import LoopParameters
 from strrn.training.mining import mine
 from strrn.training.pretrain import pretrain
 from strrn.training.sbr import SBRParameters, train_sbr
+from strrn.training.self_training import SelfTrainingParameters
 from strrn.training.stream import CropStream, StreamParameters
+from strrn.training.tsal import Arm, Source, TSALParameters, train_tsal
 from tests.models.small import build, header, reference_shape
 from tests.training.material import SCHEME, draw, loop, setting, track, write_stills
 from tests.training.test_training import EVERYTHING, Constant, Fixed, runner
@@ -64,6 +66,12 @@ def train_all(folder: Path) -> None:
     start = folder / "start_strrn.safetensors"
     distil(setting(), start, folder, [track(6)], folder / "pseudo", labels, parameters(5), "r1", folder / "distil.safetensors")
     registration = SBRParameters(weight=0.3, stride=1, radius=3, iterations=5, max_return=0.2, pair_batch_size=3)
+    arms = {"asynchronous": Arm(3, 0.5, True, list(Source)), "mean_teacher": Arm(1, 0.1, False, [Source.detection])}
+    taught = TSALParameters(weight=1.0, ramp=4, tau=0.03, batch_size=3, radius=3, iterations=5, max_return=0.2)
+    train_tsal(
+        setting(), header("mdm"), folder, [track(6)], 0.5, taught, setting().augmentation, SelfTrainingParameters(2, 0.8), arms,
+        parameters(5), parameters(5), folder / "tsal",
+    )  # fmt: skip
     train_sbr(setting(), folder / "start_mdm.safetensors", folder, [track(6)], registration, parameters(5), folder / "sbr.safetensors")
 
 

@@ -38,7 +38,21 @@ def losses(file: Path) -> list[tuple[str, str, float]]:
         return [(row["epoch"], row["name"], float(row["value"])) for row in csv.DictReader(log)]
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("mdm", 1e-4), ("hgn", 0.03), ("strrn", 1e-4), ("distil", 1e-4), ("sbr", 1e-4)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("mdm", 1e-4),
+        ("hgn", 0.03),
+        ("strrn", 1e-4),
+        ("distil", 1e-4),
+        ("sbr", 1e-4),
+        ("tsal/start", 1e-4),
+        ("tsal/supervised", 1e-4),
+        ("tsal/self_training", 1e-4),
+        ("tsal/asynchronous", 1e-4),
+        ("tsal/mean_teacher", 1e-4),
+    ],
+)
 def test_two_processes_follow_the_loss_curve_of_one_with_the_whole_batch(folders, name, tolerance):
     """An untrained hourglass's maxima are near ties, which the order of a sum decides."""
     one, two = (folder / f"{name}.safetensors" for folder in folders[:2])
