@@ -17,7 +17,8 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import graph, process_group
-from flows.state import METRICS, flatten
+from flows.state import METRICS
+from strrn.core.summary import flatten
 
 METRICS_FILE = Path(METRICS)
 # Only this stage uses the network, so only this one is worth another try.

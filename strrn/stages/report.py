@@ -9,6 +9,7 @@ import numpy as np
 
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme
+from strrn.core.summary import DATASETS
 from strrn.evaluation import curves, pictures, report
 from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
@@ -74,7 +75,7 @@ def main() -> None:
         "first_round": FIRST,
         "last_round": last,
         "headline": report.headline(by_round),
-        "summary_headings": [heading for heading, *_ in report.SUMMARY_COLUMNS],
+        "summary_headings": [figure.heading for figures in DATASETS.values() for figure in figures],
         "trackers": [row for row in summary if row is summary[0] or row["system"] == "tracker"],
         "detectors": [row for row in summary if row["system"] == "detector"],
         "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from strrn.core.landmarks import load_scheme, scheme_to_dict
+from strrn.core.summary import Cell
 from strrn.core.video import probe
 from strrn.evaluation.clips import datasets_with_truth
 from strrn.evaluation.predictions import read_truth
-from strrn.evaluation.report import Cell, ReportParameters, markdown_lines, summary_rows
+from strrn.evaluation.report import ReportParameters, markdown_lines, summary_rows
 from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
 from strrn.stages import evaluate, report
 from strrn.stages.parameters import load_section
@@ -119,7 +120,7 @@ def test_changes_are_against_the_first_detector():
 
     rows = summary_rows({"r0": {"detector": datasets(0.04), "tracker": datasets(0.05)}, "r1": {"detector": datasets(0.03)}})
     cells = [row["cells"][0] for row in rows]
-    assert [cell.text for cell in cells] == ["4.00 %", "5.00 %", "3.00 %"]
+    assert [cell.text for cell in cells] == ["4.00\u00a0%", "5.00\u00a0%", "3.00\u00a0%"]
     assert [cell.change_text for cell in cells] == ["", "+25 %", "\u221225 %"]
     assert [cell.tone for cell in cells] == ["same", "worse", "better"]
     assert rows[2]["cells"][9] == Cell("\u2013", None)

@@ -104,6 +104,7 @@ def test_new_videos_start_a_round_and_are_taken_once(server, project, source):
 
 def test_a_run_that_was_stopped_goes_on_with_its_folder(server, project, source):
     command = [sys.executable, "-m", "strrn.stages.ingest", str(source), "--name", "June-3", "--max-megabytes", "10"]
+    command += ["--record", "data/videos/June-3.json"]
     subprocess.run(command, check=True, capture_output=True, env=os.environ)  # and here it was killed
     made = (project / "data/videos/June-3").stat().st_mtime_ns
     rows = ingest(str(source), start_training=False)
