@@ -15,11 +15,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
 from flows import cluster, process_group
 from strrn.core.files import write_json, write_text
@@ -83,7 +85,12 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
 
 
 @flow(name="annotate", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=AT_A_TIME))
-def annotate(videos: str, out: str, models: str = MODELS, faces: int = 1) -> list[dict]:
+def annotate(
+    videos: Annotated[str, Field(min_length=1)],
+    out: Annotated[str, Field(min_length=1)],
+    models: Annotated[str, Field(min_length=1)] = MODELS,
+    faces: Annotated[int, Field(ge=1)] = 1,
+) -> list[dict]:
     """Track every video of the folder `videos` and below into the folder `out`.
 
     models: folder with tracker.onnx and detector.onnx. faces: to follow in a video, at most. Returns a row per video, which

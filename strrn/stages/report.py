@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from strrn.core.files import read_json, write_json
+from strrn.core.files import read_json, write_json, write_text
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.summary import DATASETS
 from strrn.evaluation import curves, pictures, report
@@ -69,6 +69,15 @@ def main() -> None:
     if load_value("labels.rendered", bool):
         path, seed = RENDERED / "stills_train.parquet", load_value("seed", int)
         stills = contact_sheet(path, scheme, parameters.num_stills, STILLS_COLUMNS, parameters.picture_size, seed)
+    charts = {
+        "ced": curves.ced_chart(rows["ced"], rounds) if with_truth else "",
+        "error_over_time": curves.error_chart(rows["error_over_time"]) if with_truth else "",
+        "acceptance": curves.acceptance_chart(rows["acceptance"]) if summaries else "",
+        "training": curves.training_chart(rows["training"], rounds),
+    }
+    for name, chart in charts.items():
+        if chart:
+            write_text(PLOTS / f"{name}.svg", chart)
     by_round = metrics["rounds"]
     summary = report.summary_rows(by_round)
     content = {
@@ -81,13 +90,13 @@ def main() -> None:
         "details": [(dataset, *report.detail_rows(by_round, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),
         "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
-        "ced": report.inline(curves.ced_chart(rows["ced"], rounds) if with_truth else ""),
-        "error": report.inline(curves.error_chart(rows["error_over_time"]) if with_truth else ""),
+        "ced": report.inline(charts["ced"]),
+        "error": report.inline(charts["error_over_time"]),
         "error_clip": parameters.error_clip,
         "acceptance": report.acceptance_table(summaries),
         "teaching": TEACHING[load_value("mine.selection", Selection)],
-        "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"]) if summaries else ""),
-        "training": report.inline(curves.training_chart(rows["training"], rounds)),
+        "acceptance_chart": report.inline(charts["acceptance"]),
+        "training": report.inline(charts["training"]),
         "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
         "stills": "" if stills is None else pictures.jpeg_uri(stills),
         "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),

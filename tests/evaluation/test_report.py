@@ -67,6 +67,12 @@ def test_report_is_one_file_that_needs_no_network(run):
     assert 30_000 < len(html) < 15_000_000
 
 
+def test_the_curves_are_files_too(run):
+    html = (run / "reports/report.html").read_text()
+    for name in ("ced", "error_over_time", "acceptance", "training"):
+        assert (run / f"reports/plots/{name}.svg").read_text() in html
+
+
 def test_overlay_plays_and_shows_both_systems(run):
     info = probe(run / "reports/overlay.mp4")
     assert (info.height, info.width, info.num_frames) == (96, 192, FRAMES)
@@ -74,7 +80,7 @@ def test_overlay_plays_and_shows_both_systems(run):
 
 def test_plot_files_have_named_columns(run):
     columns = {}
-    for path in sorted((run / "reports/plots").iterdir()):
+    for path in sorted((run / "reports/plots").glob("*.csv")):
         with path.open(newline="") as file:
             columns[path.name] = next(csv.reader(file))
     assert columns == {

@@ -76,6 +76,11 @@ def test_what_is_missing_is_named(videos, tmp_path):
     assert find_videos(tmp_path, videos / "sub") == [videos / "a.mp4"]  # results are no videos to track
 
 
+def test_parameters_are_checked_first(server, videos, tmp_path):
+    state = annotate(str(videos), str(tmp_path / "out"), faces=0, return_state=True)
+    assert state.is_failed() and "faces" in state.message and not (tmp_path / "out").exists()
+
+
 def test_states_are_counted(tmp_path):
     # Frames 3 and 7 say that a face was lost; in frame 5 there are two.
     rows = [

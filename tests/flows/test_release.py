@@ -199,5 +199,10 @@ def test_other_test_data_are_named(project: Path) -> None:
 def test_versions_count_up() -> None:
     assert next_version(None, "patch") == "v0.1.0"
     assert [next_version((1, 2, 3), bump) for bump in module.BUMPS] == ["v2.0.0", "v1.3.0", "v1.2.4"]
-    with pytest.raises(ValueError, match="bump is 'big', expected one of major, minor, patch"):
-        next_version((1, 2, 3), "big")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"), [({"bump": "big"}, "'major', 'minor' or 'patch'"), ({"tolerance": -0.1}, "greater than or equal to 0")]
+)
+def test_parameters_are_checked_first(server, project: Path, wrong: dict, named: str) -> None:
+    assert named in refusal(**wrong)

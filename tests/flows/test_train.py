@@ -1,5 +1,6 @@
 """The flow on a tiny DVC repository with stages that take no time."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -37,15 +38,21 @@ def project(tmp_path: Path, monkeypatch) -> Path:
 
 
 def test_flow_runs_stages_in_order_and_a_second_run_changes_nothing(server, project: Path) -> None:
+    from prefect.artifacts import Artifact
+
     from flows.train import train
 
     (project / "reports").mkdir()
     (project / "reports/metrics.json").write_text(json.dumps({"r0": {"auc": 0.5}, "frames": 7}))
+    (project / "reports/plots").mkdir()
+    (project / "reports/plots/error_over_time.svg").write_text("<svg/>")
     rows = train(["second"])
     assert [(row["stage"], row["state"]) for row in rows] == [("first", "ran"), ("second", "ran")]
     assert (project / "second.txt").read_text() == "1\n"
     assert artifact("metrics") == [{"metric": "r0.auc", "value": 0.5}, {"metric": "frames", "value": 7}]
     assert artifact("stages") == rows
+    image = Artifact.get("error-over-time")
+    assert image.type == "image" and base64.b64decode(image.data.removeprefix("data:image/svg+xml;base64,")) == b"<svg/>"
 
     assert [row["state"] for row in train(["second"])] == ["unchanged", "unchanged"]
     assert [row["state"] for row in train(["first"], force=True)] == ["ran"]
@@ -65,6 +72,7 @@ def test_unknown_target_fails_before_anything_runs(server, project: Path) -> Non
 
     state = train(["first", "third"], return_state=True)
     assert state.is_failed() and "dvc.yaml has no stage 'third'" in state.message
+    assert "at least 1 item" in train([], return_state=True).message
     assert not (project / "first.txt").exists()
 
 
