@@ -13,6 +13,7 @@ release: versions of the models and pseudo-labels that are better than the last
 experiments: what a file of experiments/ or a grid asks for, and what DVC has of it
 figures: what a release is judged by, and the rule
 process_group: a command whose whole process group ends with the flow
+checkout: one flow at a time in a checkout
 commands: what git and other short commands print
 graph: the stages of dvc.yaml in the order in which they have to run
 """

@@ -24,6 +24,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows import process_group
+from flows.checkout import alone
 from flows.commands import git
 from flows.experiments import Runs, experiment_refs, grid_runs, metrics, read_plan, seeds
 from flows.graph import DVC
@@ -51,6 +52,7 @@ def run(name: str, overrides: list[str]) -> None:
 
 
 @flow(name="compare", persist_result=False)
+@alone
 def compare(file: Annotated[str, Field(min_length=1)] | None = None, grid: dict[str, list[bool | int | float | str]] | None = None) -> str:
     """Run what has not run yet of a file of experiments/ or of a grid (parameter -> values, all combinations); compare all of it.
 

@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows import graph, process_group, rounds
+from flows.checkout import alone
 from flows.train import stage_environment, train
 from strrn.core.files import read_json
 
@@ -46,6 +47,7 @@ def keep(folder: str) -> None:
 
 
 @flow(name="ingest", persist_result=False)
+@alone
 def ingest(
     source: Annotated[str, Field(min_length=1)],
     name: Annotated[str, Field(pattern=NAME)] | None = None,

@@ -23,6 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows import graph, process_group
+from flows.checkout import alone
 from flows.commands import git, output
 from flows.figures import compare_trackers, markdown
 from flows.train import METRICS_FILE
@@ -145,6 +146,7 @@ def register(artifact: str, version: str) -> str:
 
 
 @flow(name="release", persist_result=False)
+@alone
 def release(
     tolerance: Annotated[float, Field(ge=0)] = TOLERANCE,
     bump: Bump = "minor",

@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows import graph, process_group
+from flows.checkout import alone
 from flows.state import METRICS
 from strrn.core.summary import flatten
 
@@ -50,6 +51,7 @@ def stage_environment() -> dict[str, str]:
 
 
 @flow(name="train", persist_result=False)
+@alone
 def train(targets: Annotated[list[str], Field(min_length=1)] | None = None, force: bool = False) -> list[dict]:
     """Run the stages of dvc.yaml one after another; the first that fails ends the flow.
 

@@ -112,6 +112,11 @@ def started(command: list[str], environment: dict[str, str]) -> Iterator[subproc
         flow.wait()
 
 
+def pids_in(line: str) -> list[int]:
+    """Of a line of a flow's log, in which a stage said `pid …`."""
+    return [int(pid) for pid in re.findall(r"- pid (\d+)$", line.rstrip())]
+
+
 def interrupt(command: list[str], environment: dict[str, str], num_processes: int) -> str:
     """Start a flow, wait until the log has the `pid …` of so many processes, press Ctrl-C: flow and processes have to end, the flow not
     well. Returns what it writes after that."""
@@ -119,7 +124,7 @@ def interrupt(command: list[str], environment: dict[str, str], num_processes: in
     with started(command, environment) as flow:
         while len(pids) < num_processes and (line := flow.stdout.readline()):
             seen.append(line)
-            pids += [int(pid) for pid in re.findall(r"- pid (\d+)$", line.rstrip())]
+            pids += pids_in(line)
         assert len(pids) == num_processes and all(map(alive, pids)), "".join(seen)
         flow.send_signal(signal.SIGINT)
         rest = flow.stdout.read()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import artifact, interrupt
+from tests.flows.conftest import alive, artifact, assert_ends, interrupt, pids_in, started
 
 DVC_YAML = """
 stages:
@@ -78,3 +78,18 @@ def test_unknown_target_fails_before_anything_runs(server, project: Path) -> Non
 
 def test_cancelled_flow_ends_the_stage_and_its_grandchildren(project: Path, environment: dict[str, str]) -> None:
     assert "Crash detected" in interrupt([sys.executable, "-m", "flows.train", "endless"], environment, num_processes=2)
+
+
+def test_a_second_flow_in_the_folder_is_refused_and_the_first_goes_on(project: Path, environment: dict[str, str]) -> None:
+    from flows.train import train
+
+    with started([sys.executable, "-m", "flows.train", "endless"], environment) as flow:
+        pids = []
+        while len(pids) < 2 and (line := flow.stdout.readline()):
+            pids += pids_in(line)
+        state = train(["first"], return_state=True)
+        assert f"the flow train (process {flow.pid}) is at work in {project}: wait for its end, or cancel it" in state.message
+        assert flow.poll() is None and all(map(alive, pids))
+    for pid in pids:  # the flow was killed, and its lock with it
+        assert_ends(pid)
+    assert [row["state"] for row in train(["first"])] == ["ran"]
