@@ -11,10 +11,11 @@ import yaml
 
 from strrn.core.files import write_json
 from strrn.core.landmarks import load_scheme, scheme_to_dict
+from strrn.core.summary import Cell
 from strrn.core.video import probe
 from strrn.evaluation.clips import datasets_with_truth
 from strrn.evaluation.predictions import read_truth
-from strrn.evaluation.report import Cell, ReportParameters, markdown_lines, summary_rows
+from strrn.evaluation.report import ReportParameters, markdown_lines, summary_rows
 from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
 from strrn.stages import evaluate, refine, report
 from strrn.stages.parameters import load_section
@@ -88,6 +89,12 @@ def test_report_is_one_file_that_needs_no_network(run):
     assert 30_000 < len(html) < 15_000_000
 
 
+def test_the_curves_are_files_too(run):
+    html = (run / "reports/report.html").read_text()
+    for name in ("ced", "error_over_time", "acceptance", "training"):
+        assert (run / f"reports/plots/{name}.svg").read_text() in html
+
+
 def test_overlay_plays_and_shows_both_systems(run):
     info = probe(run / "reports/overlay.mp4")
     assert (info.height, info.width, info.num_frames) == (96, 192, FRAMES)
@@ -95,7 +102,7 @@ def test_overlay_plays_and_shows_both_systems(run):
 
 def test_plot_files_have_named_columns(run):
     columns = {}
-    for path in sorted((run / "reports/plots").iterdir()):
+    for path in sorted((run / "reports/plots").glob("*.csv")):
         with path.open(newline="") as file:
             columns[path.name] = next(csv.reader(file))
     assert columns == {
@@ -142,7 +149,7 @@ def test_changes_are_against_the_first_detector():
 
     rows = summary_rows({"r0": {"detector": datasets(0.04), "tracker": datasets(0.05)}, "r1": {"detector": datasets(0.03)}})
     cells = [row["cells"][0] for row in rows]
-    assert [cell.text for cell in cells] == ["4.00 %", "5.00 %", "3.00 %"]
+    assert [cell.text for cell in cells] == ["4.00\u00a0%", "5.00\u00a0%", "3.00\u00a0%"]
     assert [cell.change_text for cell in cells] == ["", "+25 %", "\u221225 %"]
     assert [cell.tone for cell in cells] == ["same", "worse", "better"]
     assert rows[2]["cells"][9] == Cell("\u2013", None)
@@ -234,5 +241,5 @@ def test_a_sibling_stands_beside_the_rounds_in_metrics_and_report(run, tmp_path,
     assert list(metrics["tsal"]) == ["supervised", "asynchronous"]
     assert metrics["tsal"]["asynchronous"]["detector"] == detector
     html = (root / "reports/report.html").read_text()
-    assert html.count("<b>tsal asynchronous</b> detector") == 2 and "12.35 %" in html  # the first table and that of all detectors
+    assert html.count("<b>tsal asynchronous</b> detector") == 2 and "12.35\u00a0%" in html  # the first table and that of all detectors
     assert "other methods on the same clips" in html and "other methods on the same clips" not in (run / "reports/report.html").read_text()
