@@ -12,6 +12,7 @@ from strrn.evaluation.predict import torch_models
 from strrn.models import checkpoint
 from strrn.models.brf import Refiner, build_refiner
 from strrn.models.export import REFINER_OUTPUTS, RefinerGraph
+from strrn.models.patches import Confidence
 from strrn.models.pixels import network_input
 from strrn.runtime.backbone import OnnxBackbone, read_contract
 from strrn.runtime.loop import Models
@@ -42,7 +43,8 @@ def open_backbone(
             if not has_patches:
                 points, confidence = detector(images)
                 return points.numpy(), confidence.numpy(), None
-            found, (points, confidence) = detector.detect(images), detector(images)
+            found = detector.detect(images)
+            points, confidence = found.points, Confidence.probability(found.log_scale)
         heatmaps, stride = found.heatmaps[-1].numpy(), detector.codec.stride
         around = patches_around(heatmaps, detector.codec.to_heatmap(points).numpy(), unit / stride, side)
         return points.numpy(), confidence.numpy(), around
