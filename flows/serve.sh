@@ -5,12 +5,20 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 port="${PREFECT_SERVER_API_PORT:-4200}"
 export PREFECT_API_URL="http://127.0.0.1:$port/api"
 
-# In a process group of its own: Ctrl-C ends the worker first, which still has to tell the server.
+# Both in the background, the server in a process group of its own: Ctrl-C ends the worker first, which still has to tell the server.
 set -m
 prefect server start --host 127.0.0.1 --port "$port" --log-level WARNING &
 server=$!
 set +m
-trap 'kill "$server"; wait "$server" || true' EXIT
+worker=
+finish() {
+  [[ -z "$worker" ]] || { kill "$worker" 2>/dev/null || true; wait "$worker" || true; }
+  kill "$server" 2>/dev/null || true
+  wait "$server" || true
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 until python -c "import urllib.request; urllib.request.urlopen('$PREFECT_API_URL/health')" 2>/dev/null; do
   kill -0 "$server" 2>/dev/null || { echo "error: the server ended at once; is port $port taken? PREFECT_SERVER_API_PORT sets another" >&2; exit 1; }
   sleep 1
@@ -21,4 +29,10 @@ prefect work-queue inspect checkout --pool strrn >/dev/null 2>&1 || prefect work
 prefect automation inspect "silent flows have crashed" >/dev/null 2>&1 || prefect automation create --from-file flows/silent.yaml
 prefect --no-prompt deploy --all
 echo "ready: http://127.0.0.1:$port. In another terminal: PREFECT_API_URL=$PREFECT_API_URL .venv/bin/prefect deployment run train/local"
-prefect worker start --pool strrn --type process
+while true; do
+  prefect worker start --pool strrn --type process &
+  worker=$!
+  wait "$worker" || echo "the worker ended with status $?, and what it ran has crashed: run it again. Another one starts in 5 seconds" >&2
+  worker=
+  sleep 5
+done
