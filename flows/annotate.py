@@ -15,15 +15,18 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
 from flows import cluster, process_group
+from strrn.core.files import write_json, write_text
+from strrn.core.video import VIDEO_SUFFIXES
 
-SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 MODELS = "models/export"
 MODEL_FILES = ("tracker.onnx", "detector.onnx")
 RECORD = "summary.json"
@@ -34,7 +37,14 @@ RETRIES, RETRY_SECONDS = 1, 10  # for what may pass: a full disk, a network driv
 DAMAGED = "damaged"
 
 
-@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
+@task(
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=lambda *_: not process_group.stopping,
+)
 def annotate_video(video: str, name: str, out: str, models: str, models_hash: str, faces: int) -> dict:
     """Track one video, unless its record says that this was done, by these models. Returns a row with COLUMNS.
 
@@ -70,12 +80,17 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
             raise
         state, detail = DAMAGED, str(error).splitlines()[-1]
     row = {"video": name, "state": state, **count_states(table), "detail": detail}
-    _write(record, json.dumps({"identity": identity, "row": row}, indent=1) + "\n")
+    write_json(record, {"identity": identity, "row": row})
     return row
 
 
 @flow(name="annotate", persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=AT_A_TIME))
-def annotate(videos: str, out: str, models: str = MODELS, faces: int = 1) -> list[dict]:
+def annotate(
+    videos: Annotated[str, Field(min_length=1)],
+    out: Annotated[str, Field(min_length=1)],
+    models: Annotated[str, Field(min_length=1)] = MODELS,
+    faces: Annotated[int, Field(ge=1)] = 1,
+) -> list[dict]:
     """Track every video of the folder `videos` and below into the folder `out`.
 
     models: folder with tracker.onnx and detector.onnx. faces: to follow in a video, at most. Returns a row per video, which
@@ -85,6 +100,7 @@ def annotate(videos: str, out: str, models: str = MODELS, faces: int = 1) -> lis
     root, target = Path(videos), Path(out)
     found = find_videos(root, target)
     identity = hash_models(Path(models))
+    process_group.begin()
     try:
         names = [str(path.relative_to(root)) for path in found]
         jobs = [
@@ -93,7 +109,7 @@ def annotate(videos: str, out: str, models: str = MODELS, faces: int = 1) -> lis
         ]
         rows = [_row(name, job.result(raise_on_failure=False)) for name, job in zip(names, jobs, strict=True)]
     except BaseException:  # cancelled: the videos that are being tracked have to end too, or the threads would wait for them
-        process_group.end_all()
+        cluster.end_all()
         raise
     write_summary(target / "summary.csv", rows)
     create_table_artifact(rows, key="annotate", description=f"{len(rows)} videos of {videos}")
@@ -108,10 +124,10 @@ def find_videos(root: Path, out: Path) -> list[Path]:
     """Videos of a folder and below, but not in `out`, sorted. Raises FileNotFoundError where there is none."""
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder: give the folder that holds the videos")
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     found = [path for path in found if out.resolve() not in path.resolve().parents]
     if not found:
-        raise FileNotFoundError(f"{root} holds no video: put files with one of the endings {', '.join(SUFFIXES)} in")
+        raise FileNotFoundError(f"{root} holds no video: put files with one of the endings {', '.join(VIDEO_SUFFIXES)} in")
     return found
 
 
@@ -141,7 +157,7 @@ def count_states(table: Path) -> dict[str, object]:
 def write_summary(path: Path, rows: list[dict]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *([row[column] for column in COLUMNS] for row in rows)])
-    _write(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def _row(name: str, result: object) -> dict:
@@ -150,12 +166,6 @@ def _row(name: str, result: object) -> dict:
         return result
     reason = str(result).strip().splitlines()[-1] if str(result).strip() else type(result).__name__
     return {"video": name, "state": "failed", "frames": 0, "with_face": 0.0, "times_lost": 0, "detail": reason}
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
 
 
 if __name__ == "__main__":

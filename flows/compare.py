@@ -15,13 +15,16 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Annotated
 
 import yaml
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from pydantic import Field
 
 from flows import process_group
+from flows.checkout import alone
 from flows.commands import git
 from flows.experiments import Runs, experiment_refs, grid_runs, metrics, read_plan, seeds
 from flows.graph import DVC
@@ -50,7 +53,8 @@ def run(name: str, overrides: list[str]) -> None:
 
 
 @flow(name="compare", persist_result=False)
-def compare(file: str | None = None, grid: dict[str, list] | None = None) -> str:
+@alone
+def compare(file: Annotated[str, Field(min_length=1)] | None = None, grid: dict[str, list[bool | int | float | str]] | None = None) -> str:
     """Run what has not run yet of a file of experiments/ or of a grid (parameter -> values, all combinations); compare all of it.
 
     Returns the comparison as Markdown, which is the artifact `compare` too; the table artifact `experiments` has a row per experiment.

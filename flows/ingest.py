@@ -8,7 +8,6 @@ a round, and the flow `train` does the rest. A run that was stopped is taken up 
 """
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,9 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows import graph, process_group, rounds
+from flows.checkout import alone
 from flows.train import stage_environment, train
+from strrn.core.files import read_json
 
 VIDEOS = Path("data/videos")
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"
@@ -33,9 +34,10 @@ COLUMNS = ("video", "state", "frames", "seconds", "reason")
 @task(task_run_name="check {folder}", cache_policy=NO_CACHE, persist_result=False)
 def take_in(source: str, folder: str, max_megabytes: int) -> list[dict]:
     """`strrn.stages.ingest`, whose lines go to the flow's log. Returns a row per video. Raises CommandError, with the reason."""
-    command = [sys.executable, "-m", "strrn.stages.ingest", source, "--name", Path(folder).name, "--max-megabytes", str(max_megabytes)]
-    process_group.run(command, get_run_logger().info, stage_environment())
-    return read_record(Path(folder))["videos"]
+    record = record_path(Path(folder))
+    command = [sys.executable, "-m", "strrn.stages.ingest", source, "--name", Path(folder).name, "--record", str(record)]
+    process_group.run([*command, "--max-megabytes", str(max_megabytes)], get_run_logger().info, stage_environment())
+    return read_json(record)["videos"]
 
 
 @task(task_run_name="dvc add {folder}", cache_policy=NO_CACHE, persist_result=False)
@@ -45,6 +47,7 @@ def keep(folder: str) -> None:
 
 
 @flow(name="ingest", persist_result=False)
+@alone
 def ingest(
     source: Annotated[str, Field(min_length=1)],
     name: Annotated[str, Field(pattern=NAME)] | None = None,
@@ -91,7 +94,7 @@ def choose_folder(source: str, name: str | None, used: list[str]) -> tuple[Path,
     for candidate in names:
         folder = VIDEOS / candidate
         if folder.is_dir() and folder.resolve() not in trained and record_path(folder).is_file():
-            record = read_record(folder)
+            record = read_json(record_path(folder))
             if record["source"] == str(Path(source).resolve()):
                 return folder, record
         # Clips are named after the folder, so that two of one name cannot train together.
@@ -113,12 +116,8 @@ def numbered(name: str) -> Iterator[str]:
 
 
 def record_path(folder: Path) -> Path:
+    """Where `strrn.stages.ingest` writes down the source and a row per video."""
     return folder.with_name(f"{folder.name}.json")
-
-
-def read_record(folder: Path) -> dict:
-    """What `strrn.stages.ingest` wrote: the source and a row per video."""
-    return json.loads(record_path(folder).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -11,68 +11,22 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
 import yaml
 
-from flows import state
+from flows import charts, state
+from strrn.core.files import write_text
+from strrn.core.summary import DASH, FIRST_SYSTEM, LAST_SYSTEM, WITH_TRUTH, WITHOUT_TRUTH, Cell, Figure, cell, number
 
 TEMPLATE = Path(__file__).parent / "page.html"
 REPORT = Path("reports/report.html")
 OVERLAYS = {Path("reports/overlay.mp4"): "video/mp4", Path("reports/overlay.webm"): "video/webm"}
-FIRST_SYSTEM, LAST_SYSTEM = "detector", "tracker"
-MINUS, DASH = "\u2212", "\u2013"
 SHORT = 7  # characters of a commit
-DATASETS = {"rendered_test": "rendered clips", "head_scan": "head scan", "real_clips": "real clips"}
-# Bars of a round, in the units of the drawing.
-WIDTH, TOP, BOTTOM, WIDEST = 240, 18, 84, 26
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A value as it is shown and as it is sorted by; its change against r0's detector in per cent; whether it is the best of its column."""
-
-    text: str
-    value: float | str | None
-    change: float | None = None
-    best: bool = False
-
-    @property
-    def change_text(self) -> str:
-        return "" if self.change is None else f"{self.change:+.0f} %".replace("-", MINUS)
-
-    @property
-    def tone(self) -> str:
-        if self.change is None or abs(self.change) < 0.5:
-            return "same"
-        return "better" if self.change < 0 else "worse"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A metric, its heading and how it is written; nearer to 0 is better. relative: whether its change in per cent says something."""
-
-    heading: str
-    metric: str
-    form: str
-    relative: bool
-
-
-WITH_TRUTH = (
-    Figure("error", "nme_inter_ocular", ".2%", True),
-    Figure("jitter", "residual_jitter", ".2%", True),
-    Figure("lag", "lag_e1", ".2f", False),
-    Figure("missing", "missing", ".1%", False),
-)
-WITHOUT_TRUTH = (
-    Figure("jitter", "rt_jitter", ".2%", True),
-    Figure("cycle error", "cycle_error", ".2%", True),
-    Figure("lost", "lost", ".1%", False),
-    Figure("false tracks", "false_tracks", ".1%", False),
-)
+TITLES = {"rendered_test": "rendered clips", "head_scan": "head scan", "real_clips": "real clips"}
 
 
 @dataclass(frozen=True)
@@ -84,18 +38,7 @@ class Dataset:
 
     @property
     def title(self) -> str:
-        return DATASETS.get(self.name, self.name.replace("_", " "))
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure over the rounds: bars (system, title, x, y, height), labels (text, x, y) on them, and the rounds' names (text, x) below."""
-
-    title: str
-    width: float
-    bars: list[tuple[str, str, float, float, float]] = field(default_factory=list)
-    labels: list[tuple[str, float, float]] = field(default_factory=list)
-    names: list[tuple[str, float]] = field(default_factory=list)
+        return TITLES.get(self.name, self.name.replace("_", " "))
 
 
 def datasets(runs: Iterable[Mapping]) -> list[Dataset]:
@@ -111,13 +54,7 @@ def datasets(runs: Iterable[Mapping]) -> list[Dataset]:
 
 def cells(scores: Mapping, shown: Iterable[Dataset], base: Mapping | None = None) -> list[Cell]:
     """A cell for every figure of the data sets, with the change against the scores `base`, where they are given."""
-    row = []
-    for dataset in shown:
-        for figure in dataset.figures:
-            value, before = (part.get(dataset.name, {}).get(figure.metric) for part in (scores, base or {}))
-            change = 100 * (value / before - 1) if figure.relative and value is not None and before else None
-            row.append(Cell(number(value, figure.form), value, change))
-    return row
+    return [cell(figure, scores.get(dataset.name, {}), (base or {}).get(dataset.name)) for dataset in shown for figure in dataset.figures]
 
 
 def last(rounds: Mapping, system: str = LAST_SYSTEM) -> Mapping:
@@ -149,35 +86,14 @@ def round_rows(rounds: Mapping, summaries: Mapping, shown: list[Dataset]) -> lis
     return rows
 
 
-def charts(rounds: Mapping, shown: list[Dataset]) -> list[Chart]:
-    """Bars from zero of the first two figures of every data set, both systems side by side in every round."""
-    drawn = []
+def drawn(rounds: Mapping, shown: list[Dataset]) -> list[charts.Chart]:
+    """The first two figures of every data set, both systems side by side in every round."""
+    found = []
     for dataset in shown:
         for figure in dataset.figures[:2]:
             scores = {name: {system: of.get(dataset.name, {}).get(figure.metric) for system, of in rounds[name].items()} for name in rounds}
-            drawn.append(_chart(f"{dataset.title}: {figure.heading}", scores, figure.form))
-    return drawn
-
-
-def _chart(title: str, scores: Mapping[str, Mapping[str, float | None]], form: str) -> Chart:
-    highest = max((value for systems in scores.values() for value in systems.values() if value is not None), default=0) or 1
-    group = WIDTH / len(scores)
-    width = min(WIDEST, 0.38 * group)
-    chart = Chart(title, width)
-    ends = {0, len(scores) - 1}
-    for i, (name, systems) in enumerate(scores.items()):
-        middle = (i + 0.5) * group
-        if len(scores) <= 6 or i in ends:
-            chart.names.append((name, middle))
-        for k, (system, value) in enumerate(systems.items()):
-            if value is None:
-                continue
-            height = (BOTTOM - TOP) * value / highest
-            x, y = middle + (k - len(systems) / 2) * (width + 2) + 1, BOTTOM - height
-            chart.bars.append((system, f"{name} {system}: {number(value, form)}", round(x, 1), round(y, 1), round(height, 1)))
-            if len(scores) <= 4 or (i in ends and system == LAST_SYSTEM):
-                chart.labels.append((f"{100 * value:.2f}", round(x + width / 2, 1), round(y - 4, 1)))
-    return chart
+            found.append(charts.chart(f"{dataset.title}: {figure.heading}", scores, figure.form))
+    return found
 
 
 def tiles(rounds: Mapping, shown: list[Dataset], benchmark: Mapping) -> list[dict]:
@@ -251,8 +167,8 @@ def content(out: Path) -> dict:
         "overlays": [(link(path, out), kind) for path, kind in OVERLAYS.items() if path.is_file()],
         "datasets": here,
         "rounds": round_rows(rounds, state.mined(rounds), here),
-        "charts": charts(rounds, here),
-        "chart_size": (WIDTH, BOTTOM),
+        "charts": drawn(rounds, here),
+        "chart_size": (charts.WIDTH, charts.BOTTOM),
         "tried": tried,
         "this_commit": cells(last(rounds), tried, first(rounds)),
         "experiments": experiment_rows(experiments, tried),
@@ -266,21 +182,11 @@ def write(out: Path, values: Mapping) -> None:
     """Fill the template and write the page whole or not at all. Raises jinja2.UndefinedError where a name of page.html is missing."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**values)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(out)
+    write_text(out, text)
 
 
 def link(path: Path, out: Path) -> str:
     return quote(Path(os.path.relpath(path, out.parent)).as_posix())
-
-
-def number(value: float | None, form: str) -> str:
-    if value is None:
-        return DASH
-    text = format(value, form).replace("%", "\u00a0%").replace(",", "\u202f")
-    return text.replace("-", MINUS if text.strip("-0.\u00a0%") else "")
 
 
 def shorter(value: object, limit: int = 60) -> str:

@@ -13,6 +13,7 @@ GRACE_SECONDS = 10.0
 
 
 running: set[subprocess.Popen] = set()  # of all threads
+stopping = False  # the flow is being cancelled, and starts nothing any more
 
 
 class CommandError(RuntimeError):
@@ -26,8 +27,9 @@ def run(
 
     The group, with children and grandchildren, is ended (SIGTERM, after ten seconds SIGKILL) when this call is left by an exception:
     a cancelled flow, Ctrl-C, an error of `on_line`. It is killed as well when this process dies without a word (SIGKILL).
-    Raises CommandError for an exit status other than 0.
+    Raises CommandError for an exit status other than 0, and after `end_all`.
     """
+    refuse_when_stopping(command)
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -71,9 +73,22 @@ def end_group(process: subprocess.Popen, grace_seconds: float = GRACE_SECONDS) -
 
 
 def end_all() -> None:
-    """End the groups of all commands that run in other threads: their `run` then raises CommandError."""
+    """End the groups of all commands that run in other threads, whose `run` raises CommandError, as it does from now until `begin`."""
+    global stopping
+    stopping = True
     for process in list(running):
         end_group(process)
+
+
+def begin() -> None:
+    """Commands may start (again, where an earlier flow of this process was cancelled)."""
+    global stopping
+    stopping = False
+
+
+def refuse_when_stopping(command: Sequence[str]) -> None:
+    if stopping:
+        raise CommandError(f"`{' '.join(command)}` was not started: the flow is being cancelled")
 
 
 def _group_lives(process: subprocess.Popen) -> bool:

@@ -14,13 +14,16 @@ import re
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 import yaml
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from pydantic import Field
 
 from flows import graph, process_group
+from flows.checkout import alone
 from flows.commands import git, output
 from flows.figures import compare_trackers, markdown
 from flows.train import METRICS_FILE
@@ -29,7 +32,8 @@ CHANGELOG = Path("CHANGELOG.md")
 SECTION = "\n## Models\n"
 ARTIFACTS = ("detector", "pseudo-labels", "tracker")  # the tracker last: its tag completes a release
 TAG = re.compile(r"tracker@v(\d+)\.(\d+)\.(\d+)(!?)")  # with ! at the end: taken back by `gto deprecate`
-BUMPS = ("major", "minor", "patch")
+Bump = Literal["major", "minor", "patch"]
+BUMPS = get_args(Bump)
 TOLERANCE = 0.05
 TEST_DATA = ("data/raw", "data/rendered")  # outs that hold what is measured on
 
@@ -44,10 +48,8 @@ def released_versions() -> tuple[Version | None, Version | None]:
     return max((number for number in numbers.values() if number not in taken_back), default=None), max(numbers.values(), default=None)
 
 
-def next_version(newest: Version | None, bump: str) -> str:
-    """v0.1.0 without a version before. Raises ValueError for a bump that there is not."""
-    if bump not in BUMPS:
-        raise ValueError(f"bump is {bump!r}, expected one of {', '.join(BUMPS)}")
+def next_version(newest: Version | None, bump: Bump) -> str:
+    """v0.1.0 without a version before."""
     if newest is None:
         return "v0.1.0"
     position = BUMPS.index(bump)
@@ -144,15 +146,20 @@ def register(artifact: str, version: str) -> str:
 
 
 @flow(name="release", persist_result=False)
-def release(tolerance: float = TOLERANCE, bump: str = "minor", remote: str | None = None, dry_run: bool = False) -> list[str]:
+@alone
+def release(
+    tolerance: Annotated[float, Field(ge=0)] = TOLERANCE,
+    bump: Bump = "minor",
+    remote: Annotated[str, Field(min_length=1)] | None = None,
+    dry_run: bool = False,
+) -> list[str]:
     """Compare with the last release, and release what is better (the rule: `figures.compare_trackers`).
 
-    tolerance: by how much a single figure may be worse. bump: major, minor or patch. remote: of DVC; the default one if not given.
+    tolerance: by how much a single figure may be worse, 0.05 for 5 %. bump: the part of the version that counts up. remote: of DVC; the
+    default one if not given.
     dry_run: the table only. Returns the tags. Raises RuntimeError where the tree, the pipeline or the figures stand against it.
     """
     log = get_run_logger()
-    if tolerance < 0:
-        raise ValueError(f"tolerance is {tolerance}, expected 0 or more, 0.05 for 5 %")
     current, newest = released_versions()
     version, tag = next_version(newest, bump), f"tracker@{name_of(current)}" if current else None
     if not dry_run:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from strrn.core.files import write_text
+
 PARAMS_FILE = Path("params.yaml")
 FIRST = "r0"
 
@@ -31,9 +33,7 @@ def add_round(folder: str, threshold: float | None, path: Path = PARAMS_FILE) ->
     text = insert(text, ["rounds"], {name: {"from": last} | entry})
     if yaml.safe_load(text) != wanted:
         raise ValueError(f"{path} is laid out in an unexpected way. Add by hand: {folder} to crop.folders, {name}: {entry} to rounds")
-    unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, text)
     return name
 
 

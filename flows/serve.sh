@@ -17,6 +17,8 @@ until python -c "import urllib.request; urllib.request.urlopen('$PREFECT_API_URL
 done
 
 prefect work-pool inspect strrn >/dev/null 2>&1 || prefect work-pool create strrn --type process
+prefect work-queue inspect checkout --pool strrn >/dev/null 2>&1 || prefect work-queue create checkout --pool strrn --limit 1
+prefect automation inspect "silent flows have crashed" >/dev/null 2>&1 || prefect automation create --from-file flows/silent.yaml
 prefect --no-prompt deploy --all
 echo "ready: http://127.0.0.1:$port. In another terminal: PREFECT_API_URL=$PREFECT_API_URL .venv/bin/prefect deployment run train/local"
 prefect worker start --pool strrn --type process

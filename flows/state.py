@@ -6,7 +6,7 @@ All paths are those of a checkout's root, which is the working directory. Nothin
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import yaml
 
 from flows.commands import git
 from flows.graph import DVC
+from strrn.core.summary import flatten
 
 METRICS = "reports/metrics.json"
 BENCHMARK = "reports/benchmark.json"
@@ -158,11 +159,3 @@ def _json(text: str, where: str) -> dict:
         raise ValueError(
             f"{where} is not JSON ({error}): take the committed one (`git checkout`), or make it anew with `dvc repro`"
         ) from error
-
-
-def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
-    """{"r0": {"auc": 0.5}} -> {"r0.auc": 0.5}."""
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

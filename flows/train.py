@@ -7,19 +7,25 @@ DVC decides what has to run; Prefect's own cache is off. docs/prefect.md shows t
 """
 
 import argparse
+import base64
 import json
 import os
 import time
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_image_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from pydantic import Field
 
 from flows import graph, process_group
-from flows.state import METRICS, flatten
+from flows.checkout import alone
+from flows.state import METRICS
+from strrn.core.summary import flatten
 
 METRICS_FILE = Path(METRICS)
+PICTURES = Path("reports/plots")  # of the stage `report`
 # Only this stage uses the network, so only this one is worth another try.
 NETWORK_STAGE = "download"
 
@@ -45,12 +51,14 @@ def stage_environment() -> dict[str, str]:
 
 
 @flow(name="train", persist_result=False)
-def train(targets: list[str] | None = None, force: bool = False) -> list[dict]:
+@alone
+def train(targets: Annotated[list[str], Field(min_length=1)] | None = None, force: bool = False) -> list[dict]:
     """Run the stages of dvc.yaml one after another; the first that fails ends the flow.
 
     targets: stages to bring up to date, with all that they need; all stages when not given.
     force: run them even if nothing changed.
-    Returns one row a stage. At the end, reports/metrics.json becomes a table artifact named `metrics`.
+    Returns one row a stage. At the end, reports/metrics.json becomes a table artifact named `metrics`, and every curve in reports/plots an
+    image artifact of its name (`error-over-time`).
     """
     rows = []
     for stage in graph.stages(targets):
@@ -62,6 +70,10 @@ def train(targets: list[str] | None = None, force: bool = False) -> list[dict]:
         create_table_artifact(
             [{"metric": key, "value": value} for key, value in metrics.items()], key="metrics", description=str(METRICS_FILE)
         )
+    for picture in sorted(PICTURES.glob("*.svg")):
+        # Inside the artifact itself: Prefect's page has no way to this machine's files.
+        address = "data:image/svg+xml;base64," + base64.b64encode(picture.read_bytes()).decode()
+        create_image_artifact(address, key=picture.stem.replace("_", "-"), description=str(picture))
     return rows
 
 

@@ -68,6 +68,9 @@ def track(
         str | None,
         typer.Option(help="tracker or detector (detect every frame anew). Default: as stored in the model.", show_default=False),
     ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Detect every frame, and let BRF's head (refiner.onnx) make its points those of a video.")
+    ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Points as they are seen, not smoothed.")] = False,
     rotate: Annotated[int, typer.Option(help="Degrees clockwise (90, 180, 270) that bring the faces upright.")] = 0,
     min_face: Annotated[
@@ -105,6 +108,7 @@ def track(
             smooth=not raw,
             rotation=rotate,
             method=mode,
+            refine=refine,
             min_face=min_face,
             num_threads=threads,
         )

@@ -32,10 +32,11 @@ TINY = Path(__file__).parent / "tiny_params.yaml"
 BINARIES = Path(sys.executable).parent
 ENVIRONMENT = os.environ | {"PATH": os.pathsep.join([str(BINARIES), os.environ["PATH"]])}
 FIRST_STAGES = ["download", "render", "crop", "pretrain", "evaluate_r0"]
-LAST_STAGES = ["export", "report"]
+LAST_STAGES = ["refine", "export", "report"]
 DELIVERED = [
     "models/export/tracker.onnx",
     "models/export/detector.onnx",
+    "models/export/refiner.onnx",
     "reports/metrics.json",
     "reports/benchmark.json",
     "reports/report.html",
@@ -126,6 +127,14 @@ def test_the_tracker_runs_on_a_video(project: Path) -> None:
     result = run(project, "strrn", "track", str(clip), "--out", "tracked")
     assert result.returncode == 0, result.stdout
     assert {file.suffix for file in (project / "tracked").iterdir()} == {".mp4", ".csv"}
+    refined = run(project, "strrn", "track", str(clip), "--refine", "--out", "refined")
+    assert refined.returncode == 0, refined.stdout
+
+
+def test_brf_is_scored_beside_the_rounds(project: Path) -> None:
+    brf = json.loads((project / "reports/metrics.json").read_text())["brf"]
+    assert list(brf) == ["backbone", "exponential", "face_average", "one_euro", "brf"]
+    assert all(brf[system]["rendered_test"]["residual_jitter"] > 0 for system in brf)
 
 
 def test_a_second_run_executes_nothing(project: Path) -> None:

@@ -33,7 +33,7 @@ normalisers:
   inter_ocular: [[0], [1]]
 subsets: {}
 """
-STAGES = ["render", "crop", "pretrain", "mine --round r1", "distil --round r1", "export"]
+STAGES = ["render", "crop", "pretrain", "mine --round r1", "distil --round r1", "refine", "export"]
 PATCHES = {"samples": 8, "channels": [8, 8], "feature_size": 8}
 SHORT = {"max_epochs": 1, "num_batches": 12}
 CHANGES = {

@@ -16,14 +16,19 @@ import numpy as np
 MIN_FACE = 0.1
 MIN_FACE_PIXELS = 24
 # The larger side of the picture that is searched, if the smallest face does not need more: five points need no more, and time grows with
-# the area.
+# the area. Where only large faces are looked for, less: the smallest is never more than so many pixels then.
 SEARCHED_SIDE = 480
+ENOUGH_PIXELS = 48
+# About a known face: how far from its centre the picture is searched, in sides of its box, and for faces of which share of its size.
+NEAR_REACH = 1.75
+NEAR_SIZE = 0.5
 # Probabilities at which P-, R- and O-Net let a box pass. The O-Net's is the reported one.
 PASS_PROBABILITIES = (0.6, 0.7, 0.9)
 PYRAMID_FACTOR = 0.709
 PNET_CELL, PNET_STRIDE = 12, 2
-# Corners of MTCNN's box about the centre of its five points, in units of their spread: medians over the crops of the default data.
-BOX_OF_FIVE_POINTS = np.array([[-1.8, -2.7], [1.6, 1.94]])
+# Corners of a box about the centre of its five points, in units of their spread: nine tenths of MTCNN's own (medians over the crops of the
+# default data), where O-Net is surest of faces that are half behind a hand.
+BOX_OF_FIVE_POINTS = np.array([[-1.63, -2.47], [1.43, 1.71]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +56,32 @@ class FaceDetector:
 
     def __call__(self, image: np.ndarray) -> list[FaceDetection]:
         """Raises ValueError for anything but a (H, W, 3) uint8 picture; a picture too small for a face has none."""
+        return self._search(image, self._min_face)
+
+    def near(self, image: np.ndarray, box: np.ndarray) -> list[FaceDetection]:
+        """The faces about as large as a box (4,), and near it: several times faster than to search all of it. Raises as that does."""
+        side = float((box[2:] - box[:2]).max())
+        if not side >= 1:  # NaN, too
+            return []
+        centre = (box[:2] + box[2:]) / 2
+        low = np.maximum(np.floor(centre - NEAR_REACH * side), 0).astype(int)
+        high = np.maximum(np.ceil(centre + NEAR_REACH * side), 0).astype(int)
+        region = image[low[1] : high[1], low[0] : high[0]]
+        if 0 in region.shape:
+            return []
+        found = self._search(region, min(1.0, NEAR_SIZE * side / max(region.shape[:2])))
+        offset = np.float32(low)
+        return [FaceDetection(face.box + np.tile(offset, 2), face.five_points + offset, face.probability) for face in found]
+
+    def _search(self, image: np.ndarray, min_face: float) -> list[FaceDetection]:
         self._prepare(image)
-        scale = min(1.0, max(SEARCHED_SIDE, MIN_FACE_PIXELS / self._min_face) / max(image.shape[:2]))
+        searched = max(MIN_FACE_PIXELS / min_face, min(SEARCHED_SIDE, ENOUGH_PIXELS / min_face))
+        scale = min(1.0, searched / max(image.shape[:2]))
         if scale * min(image.shape[:2]) < MIN_FACE_PIXELS:
             return []
         small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         pixels = _normalised(small)
-        boxes = self._propose(pixels, max(MIN_FACE_PIXELS, self._min_face * max(small.shape[:2])))
+        boxes = self._propose(pixels, max(MIN_FACE_PIXELS, min_face * max(small.shape[:2])))
         boxes = self._refine(pixels, boxes)
         boxes, probabilities, points = self._locate(pixels, boxes)
 
@@ -68,7 +92,8 @@ class FaceDetector:
         return [FaceDetection(to_image(boxes[i]), to_image(points[i]), float(probabilities[i])) for i in order]
 
     def confirm(self, image: np.ndarray, five_points: np.ndarray) -> FaceDetection | None:
-        """The face whose five points (5, 2) lie about there, if R- and O-Net see one: a tenth of the time of a search, without the pyramid.
+        """The face whose five points (5, 2) lie about there, if O-Net sees one: a twentieth of the time of a search, without pyramid and
+        R-Net, whose boxes are worse than the landmarks' own. Of 2,400 places in real videos beside the faces none passed.
 
         Raises ValueError as a search does.
         """
@@ -78,7 +103,7 @@ class FaceDetector:
         if not spread >= 1:  # NaN, too
             return None
         pixels = _normalised(image)
-        boxes = self._refine(pixels, (centre.repeat(2).reshape(2, 2).T + spread * BOX_OF_FIVE_POINTS).reshape(1, 4) + 1)
+        boxes = (centre.repeat(2).reshape(2, 2).T + spread * BOX_OF_FIVE_POINTS).reshape(1, 4) + 1
         boxes, probabilities, points = self._locate(pixels, boxes)
         if len(boxes) == 0:
             return None

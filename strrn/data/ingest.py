@@ -38,8 +38,8 @@ class RejectedError(ValueError):
     """A video that is not taken; the message is the reason."""
 
 
-def ingest(source: Path, out: Path, known: Mapping[str, str], *, min_frames: int, max_bytes: int, workers: int) -> list[dict]:
-    """Put the usable videos of the source into the folder `out`, and a record of all of them into `out`.json.
+def ingest(source: Path, out: Path, record: Path, known: Mapping[str, str], *, min_frames: int, max_bytes: int, workers: int) -> list[dict]:
+    """Put the usable videos of the source into the folder `out`, and a record of all of them into the JSON file `record`.
 
     source: a folder, searched below as well, or a text file with a URL or path a line, see `origins`. known: sha256 -> what it is, of
     the videos that must not come again, see `known_videos`. min_frames: of a usable video. max_bytes: of one file. workers: processes
@@ -73,14 +73,10 @@ def ingest(source: Path, out: Path, known: Mapping[str, str], *, min_frames: int
             del row["url"]
         shutil.rmtree(staging)
         _refuse_existing(out)  # of another run meanwhile
-        write_json(record_path(out), {"source": str(source.resolve()), "videos": rows})
+        write_json(record, {"source": str(source.resolve()), "videos": rows})
     states = Counter(row["state"] for row in rows)
-    log.info("%s: %d videos added, %d rejected; %s has the reasons", out, states["added"], states["rejected"], record_path(out))
+    log.info("%s: %d videos added, %d rejected; %s has the reasons", out, states["added"], states["rejected"], record)
     return rows
-
-
-def record_path(out: Path) -> Path:
-    return out.with_name(f"{out.name}.json")
 
 
 def origins(source: Path) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ COLUMNS = {
     "error_over_time": ("frame", "nme", *SERIES),
     "training": ("epoch", "validation_error", *SERIES),
     "acceptance": ("round", "outcome", "frames"),
+    "tradeoff": ("panel", "series", "setting", "lag", "jitter", "error"),
 }
 
 
@@ -163,6 +164,23 @@ def training_chart(rows: Rows, rounds: Sequence[str]) -> str:
     )
     panels = alt.layer(line, line.mark_point(size=22, filled=True), data=_data(rows)).facet(column=alt.Column("panel:N", title=None))
     return svg(panels.resolve_scale(x="independent", y="independent"))
+
+
+def tradeoff_chart(rows: Rows) -> str:
+    """Jitter over lag, a panel for every dataset: filters as lines, what has one setting as points."""
+    names = list(dict.fromkeys(row["series"] for row in rows))
+    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+    base = alt.Chart().encode(
+        x=alt.X("lag:Q", title="lag, frames"),
+        y=alt.Y("jitter:Q", title="residual jitter / inter-pupil distance", axis=alt.Axis(format=".1%"), scale=alt.Scale(zero=True)),
+        color=alt.Color("series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=list(colours.values()))),
+        order=alt.Order("lag:Q"),
+    )
+    line = base.mark_line(strokeWidth=1.6).transform_filter("datum.setting != ''")
+    dots = base.mark_point(size=18, filled=True).transform_filter("datum.setting != ''")
+    systems = base.mark_point(size=130, filled=True, shape="diamond", opacity=1).transform_filter("datum.setting == ''")
+    panels = alt.layer(line, dots, systems, data=_data(rows)).properties(width=410, height=270)
+    return svg(panels.facet(column=alt.Column("panel:N", title=None, sort=list(dict.fromkeys(row["panel"] for row in rows)))))
 
 
 def svg(chart: alt.TopLevelMixin) -> str:

@@ -25,7 +25,9 @@ from strrn.evaluation.clips import EvaluationClip
 from strrn.runtime.loop import FaceTracker, Models
 from strrn.runtime.parameters import Mode, RuntimeParameters
 
-SYSTEMS = {"detector": Mode.detector, "tracker": Mode.tracker}
+SYSTEMS = {"detector": Mode.detector, "tracker": Mode.tracker}  # of a round
+REFINED = "brf"  # of models with a refinement: with its head; `backbone` is the same without
+MODES = SYSTEMS | {"backbone": Mode.detector, REFINED: Mode.detector}
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
         detect=detect,
         track=track,
         find_faces=faces,
+        find_near=faces.near,
         confirm_face=faces.confirm,
         scheme=scheme_from_dict(header["scheme"]),
         reference_shape=np.array(header["reference_shape"], np.float32),
@@ -131,10 +134,10 @@ def predict(
     """Write `out`/<system>.parquet (predictions) and cycle.parquet for all clips.
 
     load_models: called once in every process; a function of a module, or a functools.partial of one. max_frames: limit for the clips
-    without truth. workers: number of processes.
+    without truth. workers: number of processes. systems: some of MODES.
     """
     jobs = [
-        (system, clip, replace(parameters, mode=SYSTEMS[system]), max_frames if clip.truth is None else None)
+        (system, clip, replace(parameters, mode=MODES[system]), max_frames if clip.truth is None else None)
         for system in systems
         for clip in clips
     ]
@@ -183,5 +186,6 @@ def _start_worker(load_models: Callable[[], Models]) -> None:
 
 def _run_job(job: tuple[str, EvaluationClip, RuntimeParameters, int | None]) -> ClipResult:
     assert _models is not None
-    _, clip, parameters, max_frames = job
-    return run_clip(_models, clip, parameters, max_frames)
+    system, clip, parameters, max_frames = job
+    models = _models if system == REFINED else replace(_models, refinement=None)
+    return run_clip(models, clip, parameters, max_frames)

@@ -9,10 +9,9 @@ import jinja2
 from markupsafe import Markup
 
 from strrn.core.files import write_text
+from strrn.core.summary import DATASETS, FIRST_SYSTEM, LAST_SYSTEM, WITH_TRUTH, WITHOUT_TRUTH, cell, flatten, number
 
 TEMPLATE = Path(__file__).parent / "report.html"
-FIRST_SYSTEM = "detector"
-MINUS, DASH = "\u2212", "\u2013"
 
 
 @dataclass(frozen=True)
@@ -37,53 +36,18 @@ class ReportParameters:
             raise ValueError(f"overlay_quality: found {self.overlay_quality}, expected an H.264 rate factor in [0, 51]")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A value as shown, its change against r0's detector in per cent (None: none to show), and whether less is better."""
-
-    text: str
-    change: float | None
-
-    @property
-    def change_text(self) -> str:
-        return "" if self.change is None else f"{self.change:+.0f} %".replace("-", MINUS)
-
-    @property
-    def tone(self) -> str:
-        if self.change is None or abs(self.change) < 0.5:
-            return "same"
-        return "better" if self.change < 0 else "worse"
-
-
-# Columns of the first table: heading, dataset, metric, how it is written, whether r0's detector is the measure.
-SUMMARY_COLUMNS = (
-    ("error", "rendered_test", "nme_inter_ocular", ".2%", True),
-    ("jitter", "rendered_test", "residual_jitter", ".2%", True),
-    ("lag", "rendered_test", "lag_e1", ".2f", False),
-    ("missing", "rendered_test", "missing", ".1%", False),
-    ("error", "head_scan", "nme_inter_ocular", ".2%", True),
-    ("jitter", "head_scan", "residual_jitter", ".2%", True),
-    ("lag", "head_scan", "lag_e1", ".2f", False),
-    ("missing", "head_scan", "missing", ".1%", False),
-    ("jitter", "real_clips", "rt_jitter", ".2%", True),
-    ("cycle error", "real_clips", "cycle_error", ".2%", True),
-    ("lost", "real_clips", "lost", ".1%", False),
-    ("false tracks", "real_clips", "false_tracks", ".1%", False),
-)
-
-
-def summary_rows(rounds: Mapping[str, Mapping]) -> list[dict]:
-    """One row per round and system: its name and a `Cell` per column of `SUMMARY_COLUMNS`, relative to the first round's detector; a dash
-    where a dataset or metric is not there, as with a scheme of one's own."""
-    base = rounds[next(iter(rounds))][FIRST_SYSTEM]
+def summary_rows(rounds: Mapping[str, Mapping], base: Mapping | None = None) -> list[dict]:
+    """One row per round and system: its name and a `Cell` per figure of `summary.DATASETS`, relative to `base` (None: to the first round's
+    detector); a dash where a dataset or metric is not there, as with a scheme of one's own."""
+    base = rounds[next(iter(rounds))][FIRST_SYSTEM] if base is None else base
     rows = []
     for round_name, systems in rounds.items():
         for system, datasets in systems.items():
-            cells = []
-            for _, dataset, metric, form, relative in SUMMARY_COLUMNS:
-                value, reference = datasets.get(dataset, {}).get(metric), base.get(dataset, {}).get(metric)
-                comparable = relative and value is not None and reference and datasets is not base
-                cells.append(Cell(_text(value, form), 100 * (value / reference - 1) if comparable else None))
+            cells = [
+                cell(figure, datasets.get(name, {}), None if datasets is base else base.get(name, {}))
+                for name, figures in DATASETS.items()
+                for figure in figures
+            ]
             rows.append({"round": round_name, "system": system, "cells": cells})
     return rows
 
@@ -94,9 +58,9 @@ def detail_rows(rounds: Mapping[str, Mapping], dataset: str) -> tuple[list[str],
     for round_name, systems in rounds.items():
         for system, datasets in systems.items():
             columns.append(f"{round_name} {system}")
-            flat.append(_flat(datasets[dataset]))
+            flat.append(flatten(datasets[dataset]))
     names = list(dict.fromkeys(name for values in flat for name in values))
-    return columns, [{"name": name, "values": [_text(values.get(name), "") for values in flat]} for name in names]
+    return columns, [{"name": name, "values": [_plain(values.get(name)) for values in flat]} for name in names]
 
 
 def acceptance_table(summaries: Mapping[str, Mapping]) -> list[dict]:
@@ -106,13 +70,13 @@ def acceptance_table(summaries: Mapping[str, Mapping]) -> list[dict]:
             "round": name,
             "seen": summary["frames_seen"],
             "kept": summary["kept"],
-            "share": _text(summary["kept"] / summary["frames_seen"] if summary["frames_seen"] else None, ".0%"),
+            "share": number(summary["kept"] / summary["frames_seen"] if summary["frames_seen"] else None, ".0%"),
             "detector": summary["teaches"]["detector"],
             "tracker": summary["teaches"]["tracker"],
             "dropped": ", ".join(f"{reason}: {count}" for reason, count in summary["dropped"].items()) or "none",
-            "threshold": _text(summary.get("threshold"), ".4f"),
-            "l_det": _text(_middle(summary["quantiles"]["l_det"]), ".2%"),
-            "l_tck": _text(_middle(summary["quantiles"]["l_tck"]), ".2%"),
+            "threshold": number(summary.get("threshold"), ".4f"),
+            "l_det": number(_middle(summary["quantiles"]["l_det"]), ".2%"),
+            "l_tck": number(_middle(summary["quantiles"]["l_tck"]), ".2%"),
         }
         for name, summary in summaries.items()
     ]
@@ -121,18 +85,18 @@ def acceptance_table(summaries: Mapping[str, Mapping]) -> list[dict]:
 def headline(rounds: Mapping[str, Mapping]) -> list[dict]:
     """The four numbers at the top: the last round's tracker beside the first round's detector, less is better in all."""
     names = list(rounds)
-    first, last = rounds[names[0]][FIRST_SYSTEM], rounds[names[-1]]["tracker"]
+    first, last = rounds[names[0]][FIRST_SYSTEM], rounds[names[-1]][LAST_SYSTEM]
+    error, jitter, real_jitter = WITH_TRUTH[0], WITH_TRUTH[1], WITHOUT_TRUTH[0]
     chosen = (
-        ("error on rendered clips", "rendered_test", "nme_inter_ocular", ".2%"),
-        ("jitter on rendered clips", "rendered_test", "residual_jitter", ".2%"),
-        ("error on the head scan", "head_scan", "nme_inter_ocular", ".2%"),
-        ("jitter on real clips", "real_clips", "rt_jitter", ".2%"),
+        ("error on rendered clips", "rendered_test", error),
+        ("jitter on rendered clips", "rendered_test", jitter),
+        ("error on the head scan", "head_scan", error),
+        ("jitter on real clips", "real_clips", real_jitter),
     )
     tiles = []
-    for label, dataset, metric, form in chosen:
-        before, after = (system.get(dataset, {}).get(metric) for system in (first, last))
-        change = 100 * (after / before - 1) if before and after is not None else None
-        tiles.append({"label": label, "before": _text(before, form), "after": Cell(_text(after, form), change)})
+    for label, dataset, figure in chosen:
+        before, after = (system.get(dataset, {}) for system in (first, last))
+        tiles.append({"label": label, "before": cell(figure, before).text, "after": cell(figure, after, before)})
     return tiles
 
 
@@ -175,20 +139,8 @@ def markdown_lines(text: str) -> Markup:
     return Markup("\n".join(html))
 
 
-def _text(value: float | int | None, form: str) -> str:
-    if value is None:
-        return DASH
-    if isinstance(value, float):
-        text = format(value, form or ".4g").replace("%", " %")
-        return text.replace("-", "" if float(text.rstrip(" %")) == 0 else MINUS)
-    return str(value)
-
-
-def _flat(content: Mapping, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+def _plain(value: float | int | None) -> str:
+    return number(value, ".4g" if isinstance(value, float) else "")
 
 
 def _middle(quantiles: Mapping[str, float] | Sequence) -> float | None:

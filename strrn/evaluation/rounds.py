@@ -80,13 +80,13 @@ def score_round(
 
 def collect(scores: Mapping[str, Path], siblings: Mapping[str, Path]) -> dict:
     """`{"rounds": {round: {system: {dataset: {metric: value}}}}}` of the rounds given, in their order; beside it, under its own name, each
-    sibling method with its arms in place of rounds.
+    sibling method: of BRF its systems, of another its arms in place of rounds.
 
     Raises FileNotFoundError for a sibling that has not been scored.
     """
     for name, path in siblings.items():
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: `baselines` of params.yaml names {name!r}, which has no scores; run `dvc repro`")
+            raise FileNotFoundError(f"{path}: there are no scores of {name!r}; run `dvc repro`")
     rounds = {name: read_json(path) for name, path in scores.items()}
     return {"rounds": rounds, **{name: read_json(path) for name, path in siblings.items()}}
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -47,8 +48,9 @@ def save(path: Path | str, module: nn.Module, header: dict) -> None:
         save_file(tensors, temporary, metadata={"header": json.dumps(header, sort_keys=True)})
 
 
-def load(path: Path | str) -> tuple[nn.Module, dict]:
-    """(network in eval mode, header). Raises FileNotFoundError, or ValueError for a file that is not one of ours."""
+def load(path: Path | str, build: Callable[[dict], nn.Module] = build) -> tuple[nn.Module, dict]:
+    """(network in eval mode, header). build: makes the untrained network of a header. Raises FileNotFoundError, or ValueError for a
+    file that is not one of ours."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no model at {path}: run `dvc repro` to train one")

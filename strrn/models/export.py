@@ -3,8 +3,11 @@
 Graphs (batch size free):
     detector: crop (B, h, h, 3) uint8 RGB -> points_crop (B, L, 2), confidence (B, L), float32
     tracker:  crop (B, h, h, 3) uint8 RGB, start_points_crop (B, L, 2) float32 -> points_crop (B, L, 2) float32
-`crop` is the crop of `size` pixels averaged over blocks of stride x stride, h = size // stride (both stand in the metadata): OpenCV does
-that twenty times faster than a graph. Points are in pixels of the whole crop. Large weights are float16 in the file, float32 when it runs.
+    refiner:  points_crop, before_crop, moved_crop (B, L, 2), confidence, flow_error (B, L), state, and over a backbone with heatmaps patches
+              (B, L, m, m), all float32 -> refined_crop (B, L, 2), next state; the state is hidden, cell (B, L, C, k, k), motion (B, 4)
+A detector with heatmaps also gives `heatmaps` (B, L, h, w). `crop` is the crop of `size` pixels averaged over blocks of stride x stride,
+h = size // stride (both stand in the metadata): OpenCV does that twenty times faster than a graph. Points are in pixels of the whole crop.
+Large weights are float16 in the file, float32 when it runs.
 
 Exported by `dynamo=True`: it exports the hourglass's antialiased resizing, which the TorchScript exporter refuses; for MDM and STRRN
 both give the same speed and parity.
@@ -13,7 +16,7 @@ both give the same speed and parity.
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,12 +28,15 @@ from torch import Tensor, nn
 
 from strrn.core.files import atomic
 from strrn.core.images import reduce_image
+from strrn.models.brf import Refiner, RefinerState
+from strrn.models.patches import Confidence
 from strrn.models.pixels import to_float
 
 if TYPE_CHECKING:
     import onnxruntime
 
 OPSET = 20
+REFINER_OUTPUTS = ["refined_crop", "next_hidden", "next_cell", "next_motion"]
 LARGE = 60_000  # numbers in a weight. Smaller ones save little, and the last layers among them move points by hundredths of a pixel
 
 
@@ -39,8 +45,35 @@ class _DetectorGraph(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        return self.module(to_float(crop))
+    def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
+        if not hasattr(self.module, "codec"):
+            return self.module(to_float(crop))
+        detection = self.module.detect(to_float(crop))
+        return detection.points, Confidence.probability(detection.log_scale), detection.heatmaps[-1]
+
+
+class RefinerGraph(nn.Module):
+    """Inputs and outputs by name, in the order of `refiner_example`."""
+
+    def __init__(self, module: Refiner) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(
+        self,
+        points_crop: Tensor,
+        confidence: Tensor,
+        before_crop: Tensor,
+        moved_crop: Tensor,
+        flow_error: Tensor,
+        hidden: Tensor,
+        cell: Tensor,
+        motion: Tensor,
+        patches: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        state = RefinerState(hidden, cell, motion)
+        refined, state = self.module(points_crop, confidence, before_crop, moved_crop, flow_error, state, patches)
+        return refined, state.hidden, state.cell, state.motion
 
 
 class _TrackerGraph(nn.Module):
@@ -54,30 +87,63 @@ class _TrackerGraph(nn.Module):
 
 def export_detector(module: nn.Module, path: Path | str, metadata: Mapping[str, object]) -> None:
     """module: reduced images -> points_crop (B, L, 2), confidence (B, L), with its `stride`. metadata: see `_export`."""
-    _export(_DetectorGraph(module), (), ["points_crop", "confidence"], path, {**metadata, "kind": "detector"})
+    outputs = ["points_crop", "confidence", *(["heatmaps"] if hasattr(module, "codec") else [])]
+    _export_of_crops(_DetectorGraph(module), (), outputs, path, {**metadata, "kind": "detector"})
 
 
 def export_tracker(module: nn.Module, path: Path | str, metadata: Mapping[str, object]) -> None:
     """module: reduced images, start_points_crop (B, L, 2) -> points_crop (B, L, 2), with its `stride`. metadata: see `_export`."""
     start = torch.tensor(metadata["reference_shape"], dtype=torch.float32).expand(2, -1, -1).contiguous()
-    _export(_TrackerGraph(module), (start,), ["points_crop"], path, {**metadata, "kind": "tracker"})
+    _export_of_crops(_TrackerGraph(module), (start,), ["points_crop"], path, {**metadata, "kind": "tracker"})
 
 
-def _export(graph: nn.Module, points: tuple[Tensor, ...], outputs: list[str], path: Path | str, metadata: Mapping[str, object]) -> None:
-    """points: examples of the inputs after the crop. metadata: values that JSON can hold; each becomes a JSON string under its key.
-    `strrn.runtime.models` says which it reads."""
+def export_refiner(module: Refiner, path: Path | str, metadata: Mapping[str, object], contract: Mapping | None) -> None:
+    """BRF's head for one frame, with its state as inputs and outputs. contract: of the backbone that a user brought (`runtime.backbone`),
+    None for the detector. metadata: see `_export`."""
+    about = {"unit": module.unit, "patch_size": module.patch_size, "contract": contract}
+    example = refiner_example(module, torch.tensor(metadata["reference_shape"], dtype=torch.float32))
+    graph = RefinerGraph(module)
+    _export(graph, example, REFINER_OUTPUTS, path, {**metadata, "stride": 1, "kind": "refiner", "refiner": about})
+
+
+def refiner_example(module: Refiner, points: Tensor) -> dict[str, Tensor]:
+    """Inputs of the head for two faces at points (L, 2), by name."""
+    points = points.expand(2, -1, -1).contiguous()
+    state = module.first_state(2)
+    example = {
+        "points_crop": points,
+        "confidence": torch.full(points.shape[:2], 0.5),
+        "before_crop": points.clone(),
+        "moved_crop": points.clone(),
+        "flow_error": torch.zeros(points.shape[:2]),
+        "hidden": state.hidden,
+        "cell": state.cell.clone(),
+        "motion": state.motion,
+    }
+    return example | ({"patches": torch.zeros(*points.shape[:2], module.patch_size, module.patch_size)} if module.has_patches else {})
+
+
+def _export_of_crops(
+    graph: nn.Module, points: tuple[Tensor, ...], outputs: list[str], path: Path | str, metadata: Mapping[str, object]
+) -> None:
+    """points: examples of the inputs after the crop. metadata: see `_export`."""
     stride = graph.module.stride
     side = metadata["size"] // stride
     example = (torch.zeros(2, side, side, 3, dtype=torch.uint8), *points)
-    metadata = {**metadata, "stride": stride}
+    inputs = dict(zip(["crop", "start_points_crop"], example, strict=False))
+    _export(graph, inputs, outputs, path, {**metadata, "stride": stride})
+
+
+def _export(graph: nn.Module, example: Mapping[str, Tensor], outputs: list[str], path: Path | str, metadata: Mapping[str, object]) -> None:
+    """example: inputs by name. metadata: values that JSON can hold; each becomes a JSON string under its key. `strrn.runtime.models` says
+    which it reads."""
     texts = {key: json.dumps(value) for key, value in metadata.items()}
-    inputs = ["crop", "start_points_crop"][: len(example)]
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
         program = torch.onnx.export(
             graph.eval(),
-            example,
-            input_names=inputs,
+            tuple(example.values()),
+            input_names=list(example),
             output_names=outputs,
             dynamic_shapes=tuple({0: batch} for _ in example),
             opset_version=OPSET,
@@ -122,6 +188,27 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         log.setLevel(before)
+
+
+def refiner_parity(module: Refiner, session: "onnxruntime.InferenceSession", frames: Sequence[Mapping[str, np.ndarray]]) -> float:
+    """Largest difference between the network's refined points and the session's, in crop pixels, over the frames of a video in order.
+
+    frames: inputs but the state by name, each (B, …); the state of each side is its own. All faces at once, and the first alone.
+    """
+    worst = 0.0
+    for count in (len(frames[0]["points_crop"]), 1):
+        start = module.first_state(count)
+        state = {name: getattr(start, name) for name in ("hidden", "cell", "motion")}
+        other = {name: value.numpy() for name, value in state.items()}
+        for frame in frames:
+            feed = {name: np.ascontiguousarray(value[:count], np.float32) for name, value in frame.items()}
+            with torch.inference_mode():
+                tensors = {name: torch.from_numpy(value) for name, value in feed.items()}
+                expected, *following = RefinerGraph(module)(**tensors, **state)
+            found, *others = session.run(REFINER_OUTPUTS, feed | other)
+            state, other = dict(zip(state, following, strict=True)), dict(zip(other, others, strict=True))
+            worst = max(worst, float(np.abs(found - expected.numpy()).max()))
+    return worst
 
 
 def parity(module: nn.Module, session: "onnxruntime.InferenceSession", crops: np.ndarray, start_points_crop: np.ndarray | None) -> float:

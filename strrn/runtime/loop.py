@@ -6,11 +6,12 @@ It finds faces, follows each by its own points, notices when one is gone, and fi
               tracking --a check fails--> uncertain
 
 In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`), smoothed by how sure the detector
-is of each (`strrn.runtime.smoothing`).
+is of each (`strrn.runtime.smoothing`). In detector mode they are the detector's; with `Models.refinement` those that BRF's head makes of
+them are given, while crops and checks stay with the detector's own.
 
 Checks (`RuntimeParameters`): plausible points in every frame; every few frames the detector's opinion, the paper's cycle (track back to
 the previous frame and compare with where the face came from), and MTCNN's opinion of the place. An uncertain face is checked in full
-in every frame, and MTCNN searches the frame to put the points back on the face.
+in every frame, and MTCNN searches about it to put the points back on the face.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ import numpy as np
 from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity, resizing
 from strrn.core.landmarks import LandmarkScheme
 from strrn.runtime.parameters import Mode, RuntimeParameters
+from strrn.runtime.refine import Memory, Refinement, begin, refine
 from strrn.runtime.smoothing import Smoother
 
 if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
@@ -31,6 +33,7 @@ if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
 Detect = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 Track = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 FindFaces = Callable[[np.ndarray], "list[FaceDetection] | None"]
+FindNear = Callable[[np.ndarray, np.ndarray], "list[FaceDetection]"]
 ConfirmFace = Callable[[np.ndarray, np.ndarray], "FaceDetection | None"]
 
 # Boxes that overlap this much are of one face: MTCNN's box and the landmarks' box differ by the forehead and by the pose.
@@ -49,6 +52,7 @@ THUMBNAIL = 32
 # Of what the detector added before, this share stays when it looks again: it changes slowly, and a mean of several looks is calmer.
 CORRECTION_KEPT = 0.5
 CUT = "scene cut"
+NO_FACE = "no face there"
 
 
 class State(Enum):
@@ -67,27 +71,31 @@ class Models:
     detect: N crops (size // stride, size // stride, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L).
     track: N crops, start_points_crop (N, L, 2) -> points_crop (N, L, 2). Points are in pixels of the whole crop of `size`.
     find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order; None: not known yet, to be asked again with the next frame.
+    find_near: frame, box (4,) -> the faces about as large as the box, and near it.
     confirm_face: picture, five points (5, 2) where a face might be -> the face there, or None.
     reference_shape: (L, 2) in crop pixels; face_template: (5, 2), where MTCNN's five points lie in a canonical crop.
+    refinement: BRF's head and its backbone, which then is the detector; for detector mode only.
     """
 
     detect: Detect
     track: Track
     find_faces: FindFaces
+    find_near: FindNear
     confirm_face: ConfirmFace
     scheme: LandmarkScheme
     reference_shape: np.ndarray
     face_template: np.ndarray
     size: int
     stride: int
+    refinement: Refinement | None = None
 
 
 @dataclass(frozen=True)
 class FaceState:
     """A face in one frame.
 
-    face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed; raw_points_frame: before
-    smoothing; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below 5 % of d, from the
+    face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed or refined; raw_points_frame:
+    before that; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below 5 % of d, from the
     last frame that the detector looked at (one in `detect_every`, or without a `detector_share` in `verify_every`); NaN likewise.
     box: (4,) of the points. reason: why the state is another than in the frame before, empty where it is the same.
     """
@@ -111,6 +119,7 @@ class _Face:
 
     correction: (L, 2), what the detector adds to the tracker's points, of its last looks; in pixels of the upright crop.
     crop and transform: of the last frame, where the next frame's cycle ends. failure: of the last frame.
+    memory: of BRF's head, begun anew whenever the face is found; None without one.
     """
 
     face_id: int
@@ -122,6 +131,7 @@ class _Face:
     crop: np.ndarray
     transform: CropTransform
     reason: str
+    memory: Memory | None
     state: State = State.tracking
     age: int = 0  # frames since the detector put the points on the face
     failures: int = 0  # failed frames in a row
@@ -147,6 +157,8 @@ class FaceTracker:
             raise ValueError(f"reference_shape {shape} and face_template {template}, expected {expected} and (5, 2)")
         if max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, found {max_faces}")
+        if models.refinement is not None and parameters.mode is not Mode.detector:
+            raise ValueError(f"mode is {parameters.mode.name}: refinement is of a detector's points, set mode to detector")
         self._models, self._parameters, self._max_faces = models, parameters, max_faces
         self._reference = np.asarray(models.reference_shape, np.float32)
         self._reference_distance = float(models.scheme.distance(self._reference))
@@ -192,6 +204,7 @@ class FaceTracker:
             self._faces, self._places, self._searched = [], [], None
         if self._faces:
             self._follow(frame, elapsed)
+            self._recover(frame)
         if self._search_is_due():
             self._search(frame)
         gone += self._ended()
@@ -216,7 +229,7 @@ class FaceTracker:
         transforms = [fit_similarity(face.points, self._reference, self._models.size) for face in self._faces]
         crops = [transform.crop(frame, self._models.stride) for transform in transforms]
         starts = np.stack([transform.to_crop(face.points) for transform, face in zip(transforms, self._faces, strict=True)])
-        seen, disagreements = self._step(crops, starts)
+        seen, disagreements = self._step(frame, crops, starts, transforms)
         for face, transform, crop, start, raw, disagreement in zip(self._faces, transforms, crops, starts, seen, disagreements, strict=True):
             face.age += 1
             points = transform.to_frame(face.smoother(start, raw, face.confidence, elapsed))
@@ -227,12 +240,23 @@ class FaceTracker:
             face.reason = face.failure or "the checks pass again"
             if not implausible:  # otherwise the points before are the better guess of where the face is
                 face.points, face.raw = points, transform.to_frame(raw)
+            elif face.memory is not None:
+                face.memory = begin(self._models.refinement, frame, transform, face.points)
             face.crop, face.transform = crop, transform
 
-    def _step(self, crops: Sequence[np.ndarray], starts: np.ndarray) -> tuple[np.ndarray, list[float | None]]:
+    def _step(
+        self, frame: np.ndarray, crops: Sequence[np.ndarray], starts: np.ndarray, transforms: Sequence[CropTransform]
+    ) -> tuple[np.ndarray, list[float | None]]:
         """The points (N, L, 2) in the crops, and how far (crop px) detector and tracker are apart where both looked."""
         if self._parameters.mode is Mode.detector:
-            detected, confidence = self._models.detect(crops)
+            if self._models.refinement is None:
+                detected, confidence = self._models.detect(crops)
+            else:
+                detected, confidence, patches = self._models.refinement.look(crops)
+                memories = [face.memory for face in self._faces]
+                memories = refine(self._models.refinement, frame, memories, transforms, detected, confidence, patches)
+                for face, memory in zip(self._faces, memories, strict=True):
+                    face.memory = memory
             for face, own in zip(self._faces, confidence, strict=True):
                 face.confidence = np.asarray(own, np.float32)
             return detected, [None] * len(crops)
@@ -251,36 +275,43 @@ class FaceTracker:
                 disagreements[n] = _rms(detected, tracked[n])
         return tracked + np.stack([face.correction for face in self._faces]), disagreements
 
+    def _recover(self, frame: np.ndarray) -> None:
+        """Puts doubtful faces back on the nearest face that MTCNN finds near them, if it is not on that one already."""
+        for face in self._faces:
+            if not face.failures or (face.failures - 1) % self._parameters.search_every:
+                continue
+            box = bounding_box(face.points)
+            found = sorted(self._free(self._models.find_near(frame, box)), key=lambda detection: _away(detection.box, box))
+            if not found or _away(found[0].box, box) > SAME_PLACE:
+                continue
+            if face.failure == NO_FACE and self._is_on(face.points, found[0]):  # and all other checks have passed
+                face.state, face.failures, face.failure = State.tracking, 0, ""
+            elif seat := self._seat(frame, found[0]):
+                seat["reason"] += f" after {face.failure}"
+                vars(face).update(seat, state=State.tracking, age=0, failures=0, failure="")
+
     def _search_is_due(self) -> bool:
-        doubtful = not self._faces or any(face.failure for face in self._faces)
-        if not doubtful and len(self._faces) == self._max_faces:
+        if len(self._faces) == self._max_faces:
             return False
-        every = self._parameters.search_every if doubtful else self._parameters.new_face_every
+        every = self._parameters.new_face_every if self._faces else self._parameters.search_every
         return self._searched is None or self._frame - self._searched >= every
 
     def _search(self, frame: np.ndarray) -> None:
-        """Puts doubtful faces back on those that MTCNN finds near them, the nearest first, and starts new ones, the largest first."""
+        """Starts the faces that MTCNN finds, the largest first."""
         found = self._models.find_faces(frame)
         if found is None:
             return
         self._searched = self._frame
-        certain = [face for face in self._faces if not face.failure]
-        free = [detection for detection in found if not any(self._is_on(face.points, detection) for face in certain)]
-        doubtful = [face for face in self._faces if face.failure]
-        pairs = [(_away(detection.box, bounding_box(face.points)), face, detection) for face in doubtful for detection in free]
-        for away, face, detection in sorted(pairs, key=lambda pair: pair[0]):
-            taken = all(other is not detection for other in free)
-            if away > SAME_PLACE or taken or not face.failure:
-                continue
-            if seat := self._seat(frame, detection):
-                seat["reason"] += f" after {face.failure}"
-                vars(face).update(seat, state=State.tracking, age=0, failures=0, failure="")
-                free = [other for other in free if other is not detection]
-        for detection in sorted(free, key=lambda detection: _area(detection.box), reverse=True):
+        for detection in sorted(self._free(found), key=lambda detection: _area(detection.box), reverse=True):
             if len(self._faces) == self._max_faces:
                 break
             if seat := self._seat(frame, detection):
                 self._faces.append(_Face(face_id=self._identity(detection), **seat))
+
+    def _free(self, found: "list[FaceDetection]") -> "list[FaceDetection]":
+        """Those on which no face is that passes its checks."""
+        certain = [face for face in self._faces if not face.failure]
+        return [detection for detection in found if not any(self._is_on(face.points, detection) for face in certain)]
 
     def _ended(self) -> list[tuple[_Face, str]]:
         """Takes out the faces whose patience is over, and of two that have come to lie on one face the one in doubt, or the later."""
@@ -318,6 +349,7 @@ class FaceTracker:
             "correction": np.zeros_like(points),
             "crop": crop,
             "transform": last,
+            "memory": begin(self._models.refinement, frame, transform, points) if self._models.refinement else None,
             "reason": f"face found (probability {detection.probability:.2f})",
         }
 
@@ -389,7 +421,7 @@ class FaceTracker:
             small = transform.then(shrinking)
             seen = self._models.confirm_face(small.crop(frame), shrinking.to_crop(self._template))
             if seen is None or not self._is_on(small.to_crop(points), seen):
-                return "no face there"
+                return NO_FACE
         return ""
 
     def _is_on(self, points: np.ndarray, face: "FaceDetection") -> bool:
@@ -402,8 +434,9 @@ class FaceTracker:
 
 def _shown(face: _Face, before: State | None) -> FaceState:
     reason = face.reason if face.state is not before else ""
-    values = [value.copy() for value in (face.points, face.raw, face.confidence)]
-    return FaceState(face.face_id, *values, face.state, bounding_box(face.points), reason)
+    points = face.points if face.memory is None else face.memory.refined
+    values = [value.copy() for value in (points, face.raw, face.confidence)]
+    return FaceState(face.face_id, *values, face.state, bounding_box(points), reason)
 
 
 def _area(box: np.ndarray) -> float:

@@ -2,17 +2,21 @@
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from strrn.core.heatmaps import patches_around
 from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme, scheme_from_dict, scheme_to_dict
+from strrn.runtime.backbone import OnnxBackbone, contract_from_dict
 from strrn.runtime.loop import FaceTracker, Models
-from strrn.runtime.parameters import RuntimeParameters, parameters_from_dict
+from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_from_dict
+from strrn.runtime.refine import STATE, Look, Refinement
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 METADATA_KEYS = ("kind", "scheme", "reference_shape", "face_template", "size", "stride", "runtime", "round", "versions", "licence")
 TRACKER_FILE, DETECTOR_FILE = "tracker.onnx", "detector.onnx"
+REFINER_FILE, BACKBONE_FILE = "refiner.onnx", "backbone.onnx"  # the second only where the head was trained over somebody's own model
 CURE = "run `dvc repro` to train and export the models, or name a folder that holds them with --models"
 
 
@@ -46,11 +51,8 @@ class ModelInfo:
     licence: str
 
 
-def open_model(path: Path | str, num_threads: int = 1) -> tuple["onnxruntime.InferenceSession", ModelInfo]:
-    """A session on the CPU and what the file says of itself.
-
-    Raises FileNotFoundError, or ValueError for a file that is not a model, is not of this project, or has metadata that cannot be.
-    """
+def open_session(path: Path | str, num_threads: int = 1) -> "onnxruntime.InferenceSession":
+    """A session on the CPU, of anybody's model. Raises FileNotFoundError, or ValueError for a file that is not a model."""
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
 
@@ -62,10 +64,18 @@ def open_model(path: Path | str, num_threads: int = 1) -> tuple["onnxruntime.Inf
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
         raise ValueError(f"{path} is not an ONNX model that onnxruntime can load: {str(error).splitlines()[0]}") from error
-    return session, _read_info(path, session.get_modelmeta().custom_metadata_map)
+
+
+def open_model(path: Path | str, num_threads: int = 1) -> tuple["onnxruntime.InferenceSession", ModelInfo]:
+    """A session on the CPU and what the file says of itself.
+
+    Raises FileNotFoundError, or ValueError for a file that is not a model, is not of this project, or has metadata that cannot be.
+    """
+    session = open_session(path, num_threads)
+    return session, _read_info(Path(path), session.get_modelmeta().custom_metadata_map)
 
 
 def _read_info(path: Path, raw: dict[str, str]) -> ModelInfo:
@@ -104,6 +114,8 @@ class FaceFinder(Protocol):
 
     def __call__(self, image: np.ndarray) -> "list[FaceDetection] | None": ...
 
+    def near(self, image: np.ndarray, box: np.ndarray) -> "list[FaceDetection]": ...
+
     def confirm(self, image: np.ndarray, five_points: np.ndarray) -> "FaceDetection | None": ...
 
 
@@ -114,7 +126,7 @@ class ModelPair:
     """
 
     def __init__(self, folder: Path | str, num_threads: int = 1) -> None:
-        folder = Path(folder)
+        self._folder, self._num_threads = folder, num_threads = Path(folder), num_threads
         missing = [name for name in (TRACKER_FILE, DETECTOR_FILE) if not (folder / name).is_file()]
         if missing:
             raise FileNotFoundError(f"no {' and no '.join(missing)} in {folder.absolute()}: {CURE}")
@@ -151,24 +163,86 @@ class ModelPair:
         feed = {"crop": self._images(crops, self.info), "start_points_crop": np.asarray(start_points_crop, np.float32)}
         return self._tracker.run(["points_crop"], feed)[0]
 
-    def face_tracker(self, faces: FaceFinder, parameters: RuntimeParameters | None = None, max_faces: int = 1) -> FaceTracker:
-        """The loop over these models. parameters: None takes those stored in the file."""
+    def refinement(self) -> Refinement:
+        """BRF's head in refiner.onnx, over the detector or over backbone.onnx beside it.
+
+        Raises FileNotFoundError or ValueError where it is missing, is of another kind, or belongs to another detector.
+        """
+        path = self._folder / REFINER_FILE
+        if not path.is_file():
+            raise FileNotFoundError(f"no {REFINER_FILE} in {self._folder.absolute()}: {CURE}")
+        session, info = open_model(path, self._num_threads)
+        if info.kind != "refiner":
+            raise ValueError(f"{path} is a {info.kind}, expected a refiner: {CURE}")
+        if (info.round, info.reference_shape.tolist()) != (self.info.round, self.info.reference_shape.tolist()):
+            raise ValueError(f"{path} was trained over another detector (round {info.round}, expected {self.info.round}): {CURE}")
+        inputs = {value.name: value.shape for value in session.get_inputs()}
+        outputs = [value.name for value in session.get_outputs()]
+        about = json.loads(session.get_modelmeta().custom_metadata_map["refiner"])
+        if about["contract"] is None:
+            look = partial(self._look, unit=about["unit"], side=about["patch_size"], has_patches="patches" in inputs)
+        else:
+            contract = contract_from_dict(about["contract"], str(path))
+            look = OnnxBackbone(
+                open_session(self._folder / BACKBONE_FILE, self._num_threads),
+                contract,
+                info.reference_shape,
+                info.size,
+                about["unit"],
+                about["patch_size"],
+            )
+
+        def step(feed: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+            return dict(zip(outputs, session.run(outputs, dict(feed)), strict=True))
+
+        first = {name: np.zeros([1, *inputs[name][1:]], np.float32) for name in STATE}
+        return Refinement(look, step, first)
+
+    def _look(
+        self, crops: Sequence[np.ndarray], unit: float, side: int, has_patches: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """`detect`, with what lies about the points in the detector's own heatmaps where the head wants to see them."""
+        if not has_patches:
+            return *self.detect(crops), None
+        outputs = ["points_crop", "confidence", "heatmaps"]
+        points, confidence, heatmaps = self._detector.run(outputs, {"crop": self._images(crops, self._detector_info)})
+        stride = self.info.size / heatmaps.shape[-1]
+        return points, confidence, patches_around(heatmaps, (points + 0.5) / stride - 0.5, unit / stride, side)
+
+    def face_tracker(
+        self, faces: FaceFinder, parameters: RuntimeParameters | None = None, max_faces: int = 1, refine: bool = False
+    ) -> FaceTracker:
+        """The loop over these models. parameters: None takes those stored in the file. refine: see `refinement`; sets the mode to
+        detector."""
         info = self.info
+        parameters = parameters or info.runtime
+        refinement = self.refinement() if refine else None
+        detect = self.detect
+        if refinement is not None:
+            parameters = replace(parameters, mode=Mode.detector)
+            detect = partial(without_patches, refinement.look)
         models = Models(
-            detect=self.detect,
+            detect=detect,
             track=self.track,
             find_faces=faces,
+            find_near=faces.near,
             confirm_face=faces.confirm,
             scheme=info.scheme,
             reference_shape=info.reference_shape,
             face_template=info.face_template,
             size=info.size,
             stride=self.stride,
+            refinement=refinement,
         )
-        return FaceTracker(models, parameters or info.runtime, max_faces)
+        return FaceTracker(models, parameters, max_faces)
 
     def _images(self, crops: Sequence[np.ndarray], info: ModelInfo) -> np.ndarray:
         return np.stack([reduce_image(crop, info.stride // self.stride) for crop in crops])
+
+
+def without_patches(look: Look, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    points, confidence, _ = look(crops)
+    return points, confidence
 
 
 def _short(value: object) -> str:

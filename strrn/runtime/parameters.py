@@ -26,8 +26,8 @@ class RuntimeParameters:
     max_shape_distance: of the points to the reference shape after a similarity; max_scale_jump: ratio of two frames' face sizes.
     min_inside: share of the points that must lie inside the frame.
     patience: failed frames in a row after which an uncertain face is lost.
-    search_every: how often MTCNN searches the whole frame while there is no face or an uncertain one; new_face_every: while all are certain,
-        and more may be followed.
+    search_every: how often MTCNN searches the whole frame while there is no face, and about an uncertain one; new_face_every: how often the
+        whole frame, while there are faces and more may be followed.
     remember: how long a lost face keeps its id for when it is found again near there.
     cut_difference: mean difference of two frames, in grey levels, above which the video was cut.
     """

@@ -12,20 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-# frame (H, W, 3) uint8 RGB, milliseconds -> points (L, 2) of the largest or first face in pixels, None without one
-Follow = Callable[[np.ndarray, int], np.ndarray | None]
+Follow = Callable[[np.ndarray, int], list[np.ndarray]]  # frame (H, W, 3) uint8 RGB, milliseconds -> points (L, 2) of each face, in pixels
 WARM_UP = 3
 MILLISECONDS = 40  # between two frames
 
 
 @dataclass(frozen=True)
 class Peer:
-    """module: what is imported; model: its file; open: file -> a tracker at the start of a video, for a `with` block."""
+    """module: what is imported; model: its file; open: file, number of faces, is it a video -> its tracker, for a `with` block."""
 
     name: str
     module: str
     model: str
-    open: Callable[[Path], AbstractContextManager[Follow]]
+    open: Callable[[Path, int, bool], AbstractContextManager[Follow]]
 
     def missing(self, models: Path) -> str:
         """What has to be done before it can run; empty if nothing."""
@@ -35,47 +34,44 @@ class Peer:
 
 
 @contextmanager
-def _dlib(model: Path) -> Iterator[Follow]:
-    """Ensemble of regression trees (Kazemi and Sullivan, 2014) in the boxes of dlib's own detector; it knows no time."""
+def _dlib(model: Path, num_faces: int, video: bool) -> Iterator[Follow]:
+    """Ensemble of regression trees (Kazemi and Sullivan, 2014) in the largest boxes of dlib's own detector; it knows no time."""
     import dlib
 
     find, predict = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model))
 
-    def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
-        boxes = find(frame, 0)
-        if not boxes:
-            return None
-        shape = predict(frame, max(boxes, key=lambda box: box.area()))
-        return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
+    def follow(frame: np.ndarray, milliseconds: int) -> list[np.ndarray]:
+        boxes = sorted(find(frame, 0), key=lambda box: box.area(), reverse=True)
+        shapes = [predict(frame, box) for box in boxes[:num_faces]]
+        return [np.array([(point.x, point.y) for point in shape.parts()], np.float32) for shape in shapes]
 
     yield follow
 
 
 @contextmanager
-def mediapipe_landmarker(model: Path, video: bool = True) -> Iterator[Follow]:
-    """MediaPipe's Face Landmarker, 478 points, in its VIDEO mode; without `video` every picture is one on its own."""
+def _mediapipe(model: Path, num_faces: int, video: bool) -> Iterator[Follow]:
+    """MediaPipe's Face Landmarker, 478 points, in its VIDEO mode, or every picture on its own."""
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
 
     mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
-    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(model)), running_mode=mode, num_faces=1)
+    options = vision.FaceLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(model)), running_mode=mode, num_faces=num_faces)
     with vision.FaceLandmarker.create_from_options(options) as landmarker:
 
-        def follow(frame: np.ndarray, milliseconds: int) -> np.ndarray | None:
+        def follow(frame: np.ndarray, milliseconds: int) -> list[np.ndarray]:
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame))
             result = landmarker.detect_for_video(image, milliseconds) if video else landmarker.detect(image)
-            faces = result.face_landmarks
-            if not faces:
-                return None
             # Its coordinates are shares of the picture, of whose left rim 0 is the outer edge.
-            return np.array([(point.x, point.y) for point in faces[0]], np.float32) * frame.shape[1::-1] - 0.5
+            return [
+                np.array([(point.x, point.y) for point in face], np.float32) * frame.shape[1::-1] - 0.5 for face in result.face_landmarks
+            ]
 
         yield follow
 
 
 PEERS = (
     Peer("dlib's 68 points (ERT)", "dlib", "shape_predictor_68_face_landmarks.dat", _dlib),
-    Peer("MediaPipe Face Landmarker", "mediapipe", "face_landmarker_v2.task", mediapipe_landmarker),
+    Peer("MediaPipe Face Landmarker", "mediapipe", "face_landmarker_v2.task", _mediapipe),
 )
 
 
@@ -88,7 +84,7 @@ def peer_speeds(models: Path, frames: Sequence[np.ndarray]) -> dict[str, dict]:
             speeds[peer.name] = {"missing": cure}
             continue
         try:
-            with peer.open(models / peer.model) as follow:
+            with peer.open(models / peer.model, 1, True) as follow:
                 speeds[peer.name] = _speed(follow, frames)
         except Exception as error:  # of whatever library: our own figures are measured already
             speeds[peer.name] = {"missing": f"{type(error).__name__}: {error}"}
@@ -100,5 +96,5 @@ def _speed(follow: Follow, frames: Sequence[np.ndarray]) -> dict[str, float]:
         follow(frames[0], number * MILLISECONDS)
     started, found = time.perf_counter(), 0
     for number, frame in enumerate(frames, WARM_UP):
-        found += follow(frame, number * MILLISECONDS) is not None
+        found += bool(follow(frame, number * MILLISECONDS))
     return {"frames_per_second": round(len(frames) / (time.perf_counter() - started), 1), "share_with_face": round(found / len(frames), 3)}

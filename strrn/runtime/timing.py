@@ -43,14 +43,14 @@ def step_milliseconds(step: Callable[..., object], arguments: Sequence[tuple]) -
     return 1000 * float(np.median(times)), 1000 * float(np.quantile(times, 0.95))
 
 
-def loop_frames_per_second(pair: ModelPair, frames: Sequence[np.ndarray], max_faces: int = 1) -> tuple[float, float]:
+def loop_frames_per_second(pair: ModelPair, frames: Sequence[np.ndarray], max_faces: int = 1, refine: bool = False) -> tuple[float, float]:
     """(frames per second of the whole loop over decoded frames, faces with points in a frame, on average).
 
     The loop is everything but the video's decoding: crops, networks, checks, face detection.
     """
     find_faces = FaceDetector()
     find_faces(frames[0])  # loads its networks
-    tracker = pair.face_tracker(find_faces, max_faces=max_faces)
+    tracker = pair.face_tracker(find_faces, max_faces=max_faces, refine=refine)
     started = time.perf_counter()
     with_points = sum(sum(face.has_points for face in tracker(frame)) for frame in frames)
     return len(frames) / (time.perf_counter() - started), with_points / len(frames)

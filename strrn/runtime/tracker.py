@@ -54,7 +54,8 @@ class Tracker:
     models: folder of tracker.onnx and detector.onnx, None for `default_models`. running_mode: image, video or live, see RunningMode.
     channels: rgb or bgr. smooth: False gives the points as they are seen; with True these are in `raw_points_frame`. rotation: degrees
     clockwise (90, 180, 270) that bring the faces upright. method: tracker, or detector (every frame anew);
-    None: as stored in the models. min_face: side of the smallest face that is looked for, as a share of the picture's larger side; None:
+    None: as stored in the models. refine: the detector's points as BRF's head makes them those of a video (refiner.onnx), with method
+    detector and without smoothing. min_face: side of the smallest face that is looked for, as a share of the picture's larger side; None:
     a tenth.
     info: what the models say of themselves, with the landmark scheme.
     Raises FileNotFoundError or ValueError for models that are missing, damaged, or do not fit each other.
@@ -70,6 +71,7 @@ class Tracker:
         smooth: bool = True,
         rotation: int = 0,
         method: Mode | str | None = None,
+        refine: bool = False,
         min_face: float | None = None,
         num_threads: int = 1,
     ) -> None:
@@ -77,6 +79,10 @@ class Tracker:
             raise ValueError(f"rotation: found {rotation}, expected 0, 90, 180 or 270")
         if channels not in ("rgb", "bgr"):
             raise ValueError(f"channels: found {channels!r}, expected rgb or bgr")
+        if refine and not smooth:
+            raise ValueError("refine and smooth=False: points as they are seen are in raw_points_frame; ask for one of the two")
+        if refine and method is not None and Mode(method) is not Mode.detector:
+            raise ValueError(f"refine: of a detector's points, found method {Mode(method).name}; leave the method out")
         self._mode = RunningMode(running_mode)
         self._channels, self._turns = channels, rotation // 90
         pair = ModelPair(models or default_models(), num_threads)
@@ -90,7 +96,7 @@ class Tracker:
 
         finder = _Background if self._mode is RunningMode.live else FaceDetector
         self._faces: FaceFinder = finder(MIN_FACE if min_face is None else min_face)
-        self._loop = pair.face_tracker(self._faces, parameters, max_faces)
+        self._loop = pair.face_tracker(self._faces, parameters, max_faces, refine)
         self._seconds: float | None = None
 
     def reset(self) -> None:
@@ -135,8 +141,9 @@ class _Background:
     def __init__(self, min_face: float) -> None:
         from strrn.core.face_detection import FaceDetector
 
-        self.confirm = FaceDetector().confirm
-        self._faces = FaceDetector(min_face)  # networks of its own, which run beside those of `confirm`
+        beside = FaceDetector()
+        self.near, self.confirm = beside.near, beside.confirm
+        self._faces = FaceDetector(min_face)  # networks of its own, which run beside those of the others
         self._pool = ThreadPoolExecutor(1)
         self._running: Future | None = None
         self._started = 0.0

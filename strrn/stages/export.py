@@ -1,8 +1,10 @@
 """Stage `export`: a round's pair of models as ONNX files that carry all that the tracking loop has to know, checked and timed."""
 
 import logging
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -14,14 +16,16 @@ from strrn.core.images import decode_image, reduce_image
 from strrn.core.tables import read_table
 from strrn.data.datasets import load_track
 from strrn.models import checkpoint
-from strrn.models.export import export_detector, export_tracker, parity
-from strrn.runtime.models import DETECTOR_FILE, TRACKER_FILE, ModelPair, open_model
+from strrn.models.brf import Refiner, build_refiner
+from strrn.models.export import export_detector, export_refiner, export_tracker, parity, refiner_example, refiner_parity
+from strrn.runtime.models import BACKBONE_FILE, DETECTOR_FILE, REFINER_FILE, TRACKER_FILE, ModelPair, open_model
 from strrn.runtime.parameters import RuntimeParameters, parameters_to_dict
+from strrn.runtime.refine import STATE
 from strrn.runtime.timing import letterboxed, loop_frames_per_second, machine, step_milliseconds
 from strrn.stages import logs
-from strrn.stages.parameters import load_section
-from strrn.stages.paths import CROPS, EXPORTED, MODELS, RENDERED, REPORTS
-from strrn.stages.rounds import round_names
+from strrn.stages.parameters import load_section, load_value
+from strrn.stages.paths import CROPS, EXPORTED, MODELS, REFINER, RENDERED, REPORTS
+from strrn.stages.rounds import chosen_round
 
 log = logging.getLogger(__name__)
 BENCHMARK = REPORTS / "benchmark.json"
@@ -45,15 +49,6 @@ class ExportParameters:
         for name in ("parity_frames", "benchmark_frames"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 2")
-
-
-def chosen_round(name: str, names: list[str]) -> str:
-    """`last` is the last round of params.yaml. Raises ValueError for a round that is not there."""
-    if name == "last":
-        return names[-1]
-    if name not in names:
-        raise ValueError(f"params.yaml: export.round is {name!r}, expected `last` or one of {names}")
-    return name
 
 
 def sample_crops(count: int, size: int) -> np.ndarray:
@@ -88,14 +83,43 @@ def noisy_shapes(pair: ModelPair, crops: np.ndarray) -> np.ndarray:
     return shapes + np.random.default_rng(0).normal(0, START_NOISE, shapes.shape).astype(np.float32)
 
 
+def refiner_frames(refiner: Refiner, shapes: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Inputs of BRF's head for the parity check: two faces, whose shapes follow each other as in a restless video."""
+    random = np.random.default_rng(0)
+    still = refiner_example(refiner, torch.from_numpy(shapes[0]))
+    frames = []
+    for before, shape in pairwise(shapes):
+        frame = {name: value.numpy().copy() for name, value in still.items() if name not in STATE}
+        frame |= {"points_crop": np.stack([shape, before]), "before_crop": np.stack([before, shape])}
+        frame["moved_crop"] = frame["points_crop"] + random.normal(0, START_NOISE, frame["points_crop"].shape)
+        frame["confidence"] = random.uniform(0.05, 0.95, frame["confidence"].shape)
+        frame["flow_error"] = random.exponential(1.0, frame["flow_error"].shape)
+        if "patches" in frame:
+            frame["patches"] = random.uniform(0, 1, frame["patches"].shape)
+        frames.append(frame)
+    return frames
+
+
+def refiner_feeds(refiner: Refiner, shapes: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Inputs of the head for one face, as the loop has them, at the beginning of its memory."""
+    state = {name: getattr(refiner.first_state(1), name).numpy() for name in STATE}
+    frames = refiner_frames(refiner, shapes)
+    return [{name: np.ascontiguousarray(value[:1], np.float32) for name, value in frame.items()} | state for frame in frames]
+
+
 def checked(
-    parameters: ExportParameters, folder: Path, networks: tuple[torch.nn.Module, torch.nn.Module], crops: np.ndarray, starts: np.ndarray
+    parameters: ExportParameters,
+    folder: Path,
+    networks: tuple[torch.nn.Module, torch.nn.Module, Refiner],
+    crops: np.ndarray,
+    starts: np.ndarray,
 ) -> dict[str, float]:
-    """Largest difference in crop pixels of the ONNX files from (detector, tracker). Raises ValueError where it is too large."""
-    detector, tracker = networks
+    """Largest difference in crop pixels of the ONNX files from (detector, tracker, refiner). Raises ValueError where it is too large."""
+    detector, tracker, refiner = networks
     differences = {
         "tracker": parity(tracker, open_model(folder / TRACKER_FILE)[0], crops, starts),
         "detector": parity(detector, open_model(folder / DETECTOR_FILE)[0], crops, None),
+        "refiner": refiner_parity(refiner, open_model(folder / REFINER_FILE)[0], refiner_frames(refiner, starts)),
     }
     for kind, difference in differences.items():
         log.info("%s.onnx: at most %.5f px from the network over %d crops", kind, difference, len(crops))
@@ -110,11 +134,12 @@ def checked(
 def main() -> None:
     parameters = load_section("export", ExportParameters)
     runtime = load_section("runtime", RuntimeParameters)
-    name = chosen_round(parameters.round, round_names())
+    name = chosen_round(parameters.round)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector, header = checkpoint.load(MODELS / name / "detector.safetensors")
     tracker, tracker_header = checkpoint.load(MODELS / name / "tracker.safetensors")
+    refiner, refiner_header = checkpoint.load(REFINER, build_refiner)
     metadata = {key: header[key] for key in ("scheme", "reference_shape", "face_template", "size", "round")} | {
         "runtime": parameters_to_dict(runtime),
         "versions": {package: version(package) for package in PACKAGES},
@@ -124,23 +149,37 @@ def main() -> None:
     with atomic_folder(EXPORTED) as folder:
         export_detector(detector, folder / DETECTOR_FILE, metadata | {"data_hashes": header["data_hashes"]})
         export_tracker(tracker, folder / TRACKER_FILE, metadata | {"data_hashes": tracker_header["data_hashes"]})
+        contract = refiner_header["contract"]
+        licence = metadata["licence"] if contract is None else f"{metadata['licence']}, {contract['licence']}"
+        about = metadata | {"data_hashes": refiner_header["data_hashes"], "licence": licence}
+        export_refiner(refiner, folder / REFINER_FILE, about, contract)
+        if contract is not None:
+            shutil.copyfile(load_value("refine.backbone", str), folder / BACKBONE_FILE)
         starts = noisy_shapes(ModelPair(folder), crops)
-        differences = checked(parameters, folder, (detector, tracker), crops, starts)
+        differences = checked(parameters, folder, (detector, tracker, refiner), crops, starts)
     pair = ModelPair(EXPORTED)
-    speed, share = loop_frames_per_second(pair, letterboxed(benchmark_clip(), parameters.benchmark_frames))
+    frames = letterboxed(benchmark_clip(), parameters.benchmark_frames)
+    speed, share = loop_frames_per_second(pair, frames)
+    refined_speed, _ = loop_frames_per_second(pair, frames, refine=True)
     reduced = [reduce_image(crop, pair.stride) for crop in crops]
     times = {
         "tracker": step_milliseconds(pair.track, [([crop], start[None]) for crop, start in zip(reduced, starts, strict=True)]),
         "detector": step_milliseconds(pair.detect, [([crop],) for crop in reduced]),
+        "refiner": step_milliseconds(pair.refinement().step, [(feed,) for feed in refiner_feeds(refiner, starts)]),
     }
     report: dict[str, object] = {"round": name}
-    for kind, file in (("tracker", TRACKER_FILE), ("detector", DETECTOR_FILE)):
+    for kind, file in (("tracker", TRACKER_FILE), ("detector", DETECTOR_FILE), ("refiner", REFINER_FILE)):
         report[kind] = {
             "parity_px": differences[kind],
             "step_ms_median": round(times[kind][0], 3),
             "size_mb": round((EXPORTED / file).stat().st_size / 1e6, 3),
         }
-    report |= {"loop_frames_per_second": round(speed, 1), "loop_share_with_face": round(share, 3), "machine": machine()}
+    report |= {
+        "loop_frames_per_second": round(speed, 1),
+        "refined_loop_frames_per_second": round(refined_speed, 1),
+        "loop_share_with_face": round(share, 3),
+        "machine": machine(),
+    }
     write_json(BENCHMARK, report)
     log.info("%.1f frames/s in the whole loop, tracker step %.1f ms, detector %.1f ms", speed, times["tracker"][0], times["detector"][0])
 

@@ -12,3 +12,5 @@ EXPORTED = Path("models/export")
 REPORTS = Path("reports")
 SCORES = REPORTS / "rounds"
 BASELINES, BASELINE_SCORES = Path("models/baselines"), REPORTS / "baselines"
+# Not below data/predictions and reports/rounds, which the report reads whole.
+REFINER, BRF_PREDICTIONS, BRF_SCORES = Path("models/refine/refiner.safetensors"), Path("data/refined"), REPORTS / "brf.json"

@@ -8,19 +8,32 @@ from pathlib import Path
 import numpy as np
 from omegaconf import ListConfig
 
-from strrn.core.files import read_json, write_json
+from strrn.core.files import read_json, write_json, write_text
 from strrn.core.landmarks import LandmarkScheme, load_scheme
+from strrn.core.summary import DATASETS
 from strrn.evaluation import curves, pictures, report
 from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
 from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
+from strrn.evaluation.tradeoff import BACKBONE, curve_rows
 from strrn.methods.selection import Selection
 from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
 from strrn.stages.evaluate import load_clips
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
-from strrn.stages.paths import BASELINE_SCORES, MODELS, PREDICTIONS, PSEUDO, RAW, RENDERED, REPORTS, SCORES
-from strrn.stages.rounds import FIRST, round_names
+from strrn.stages.paths import (
+    BASELINE_SCORES,
+    BRF_PREDICTIONS,
+    BRF_SCORES,
+    MODELS,
+    PREDICTIONS,
+    PSEUDO,
+    RAW,
+    RENDERED,
+    REPORTS,
+    SCORES,
+)
+from strrn.stages.rounds import FIRST, chosen_round, round_names
 
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 10
@@ -53,8 +66,11 @@ def main() -> None:
         "training": curves.training_rows(training),
         "acceptance": curves.acceptance_rows(summaries),
     }
+    tradeoff = read_json(BRF_PREDICTIONS / "tradeoff.json")
+    rows["tradeoff"] = curve_rows(tradeoff["rows"])
     siblings = [name for name in load_value("baselines", ListConfig) if name in SIBLINGS]
-    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, {name: BASELINE_SCORES / f"{name}.json" for name in siblings})
+    scores = {"brf": BRF_SCORES} | {name: BASELINE_SCORES / f"{name}.json" for name in siblings}
+    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, scores)
     write_json(REPORTS / "metrics.json", metrics)
     for name, table in rows.items():
         curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
@@ -71,28 +87,46 @@ def main() -> None:
     if load_value("labels.rendered", bool):
         path, seed = RENDERED / "stills_train.parquet", load_value("seed", int)
         stills = contact_sheet(path, scheme, parameters.num_stills, STILLS_COLUMNS, parameters.picture_size, seed)
+    charts = {
+        "ced": curves.ced_chart(rows["ced"], rounds) if with_truth else "",
+        "error_over_time": curves.error_chart(rows["error_over_time"]) if with_truth else "",
+        "acceptance": curves.acceptance_chart(rows["acceptance"]) if summaries else "",
+        "training": curves.training_chart(rows["training"], rounds),
+        "tradeoff": curves.tradeoff_chart(rows["tradeoff"]) if rows["tradeoff"] else "",
+    }
+    for name, chart in charts.items():
+        if chart:
+            write_text(PLOTS / f"{name}.svg", chart)
     by_round = metrics["rounds"]
     beside = {f"{name} {arm}": systems for name in siblings for arm, systems in metrics[name].items()}
     compared = by_round | beside
-    summary = report.summary_rows(compared)
+    summary, brf = report.summary_rows(compared), metrics["brf"]
+    chosen = load_value("refine.backbone", str)
+    backbone = f"{chosen_round(load_value('export.round', str))} detector" if chosen == "detector" else Path(chosen).name
     content = {
         "first_round": FIRST,
         "last_round": last,
         "headline": report.headline(by_round),
-        "summary_headings": [heading for heading, *_ in report.SUMMARY_COLUMNS],
-        "trackers": [row for row in summary if row is summary[0] or row["system"] == "tracker" or row["round"] in beside],
+        "summary_headings": [figure.heading for figures in DATASETS.values() for figure in figures],
+        "trackers": [
+            *(row for row in summary if row is summary[0] or row["system"] == "tracker" or row["round"] in beside),
+            *report.summary_rows({"BRF": {f"over {backbone}": brf["brf"]}}, by_round[FIRST]["detector"]),
+        ],
+        "refined": report.summary_rows({"": brf}, brf[BACKBONE]),
+        "refined_settings": ", ".join(f"{system} {setting}" for system, setting in tradeoff["settings"].items()),
+        "tradeoff": report.inline(charts["tradeoff"]),
         "detectors": [row for row in summary if row["system"] == "detector"],
         "siblings": siblings,
         "details": [(dataset, *report.detail_rows(compared, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),
         "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
-        "ced": report.inline(curves.ced_chart(rows["ced"], rounds) if with_truth else ""),
-        "error": report.inline(curves.error_chart(rows["error_over_time"]) if with_truth else ""),
+        "ced": report.inline(charts["ced"]),
+        "error": report.inline(charts["error_over_time"]),
         "error_clip": parameters.error_clip,
         "acceptance": report.acceptance_table(summaries),
         "teaching": TEACHING[load_value("mine.selection", Selection)],
-        "acceptance_chart": report.inline(curves.acceptance_chart(rows["acceptance"]) if summaries else ""),
-        "training": report.inline(curves.training_chart(rows["training"], rounds)),
+        "acceptance_chart": report.inline(charts["acceptance"]),
+        "training": report.inline(charts["training"]),
         "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
         "stills": "" if stills is None else pictures.jpeg_uri(stills),
         "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),

@@ -71,3 +71,22 @@ def test_suppression_keeps_the_best_of_overlapping_boxes():
     # 0 and 1 share 90 of 110 pixels; 3 lies inside 2 with 16 of 100.
     assert _suppress(boxes, scores, 0.5) == [3, 1, 2]
     assert _suppress(boxes, scores, 0.5, of_smaller=True) == [3, 1]
+
+
+def test_near_a_box_the_same_face_is_found(find_faces, face):
+    """In a large picture with two faces, the one that the box is about."""
+    height, width = face.shape[:2]
+    picture = np.zeros((3 * height, 4 * width, 3), np.uint8)
+    for x, y in ((0, height), (3 * width, 2 * height)):
+        picture[y : y + height, x : x + width] = face
+    (alone,) = find_faces(face)
+    offset = np.float32([3 * width, 2 * height])
+    box = alone.box + np.tile(offset, 2)
+    (found,) = find_faces.near(picture, box + 0.3 * (box[2] - box[0]))
+    assert np.linalg.norm(found.five_points - (alone.five_points + offset), axis=1).max() < 0.03 * (box[2] - box[0])
+    assert find_faces.near(picture, alone.box + np.float32([width, 0, width, 0]) * 1.6) == []
+
+
+@pytest.mark.parametrize("box", [[5, 5, 5, 5], [np.nan] * 4, [-300, -300, -200, -200], [9000, 10, 9100, 110]])
+def test_near_a_box_without_a_picture_is_nothing(find_faces, face, box):
+    assert find_faces.near(face, np.array(box, np.float32)) == []

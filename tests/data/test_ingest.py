@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from strrn.core.video import VideoWriter
-from strrn.data.ingest import check, ingest, known_videos, origins, record_path
+from strrn.data.ingest import check, ingest, known_videos, origins
 
 LIMITS = {"min_frames": 12, "max_bytes": 10**6, "workers": 1}
 
@@ -82,7 +82,7 @@ def test_what_is_wrong_in_a_folder_is_left_out_with_its_reason(clips, tmp_path):
     (source / "text.mov").write_text("no video")
     known = write_video(tmp_path / "videos/old/a.mp4")  # the same frames give the same file
     out = tmp_path / "videos/new"
-    rows = ingest(source, out, known_videos(tmp_path / "videos", []), **LIMITS)
+    rows = ingest(source, out, tmp_path / "record.json", known_videos(tmp_path / "videos", []), **LIMITS)
 
     found = states(rows)
     assert [video for video, (state, _) in found.items() if state == "added"] == ["b.mp4", "c.mp4", "day.2/A.mp4"]
@@ -95,8 +95,8 @@ def test_what_is_wrong_in_a_folder_is_left_out_with_its_reason(clips, tmp_path):
     assert [(row["frames"], row["seconds"]) for row in rows if row["state"] == "added"] == [(15, 0.6)] * 3
     assert sorted(path.name for path in out.iterdir()) == ["A.mp4", "b.mp4", "c.mp4"]
     assert (out / "b.mp4").read_bytes() == (clips / "b.mp4").read_bytes()
-    assert json.loads(record_path(out).read_text()) == {"source": str(source), "videos": rows}
-    assert sorted(path.name for path in out.parent.iterdir()) == ["new", "new.json", "old"]
+    assert json.loads((tmp_path / "record.json").read_text()) == {"source": str(source), "videos": rows}
+    assert sorted(path.name for path in out.parent.iterdir()) == ["new", "old"]
 
 
 def test_names_differ_in_more_than_case_and_ending(clips, tmp_path):
@@ -104,7 +104,7 @@ def test_names_differ_in_more_than_case_and_ending(clips, tmp_path):
     for name, clip in {"1/x.mp4": "a", "2/X.mp4": "b"}.items():
         (tmp_path / name).parent.mkdir()
         shutil.copy(clips / f"{clip}.mp4", tmp_path / name)
-    rows = ingest(tmp_path / "list.txt", tmp_path / "out", {}, **LIMITS)
+    rows = ingest(tmp_path / "list.txt", tmp_path / "out", tmp_path / "record.json", {}, **LIMITS)
     assert [row["file"] for row in rows] == ["x.mp4", "X-2.mp4", None]
     assert "No such file" in rows[2]["reason"]
 
@@ -126,7 +126,7 @@ def test_a_list_of_addresses(clips, served, tmp_path):
         "a.mp4",
     ]
     (tmp_path / "list.txt").write_text("# mine\n\n" + "\n".join(names) + "\n")
-    rows = ingest(tmp_path / "list.txt", tmp_path / "out", {}, **LIMITS)
+    rows = ingest(tmp_path / "list.txt", tmp_path / "out", tmp_path / "record.json", {}, **LIMITS)
     assert [(row["video"], row["file"]) for row in rows if row["state"] == "added"] == list(
         zip(names[:3], ["c.mp4", "a.mp4", "watch.mp4"], strict=True)
     )
@@ -146,7 +146,7 @@ def test_a_file_above_the_limit_is_not_taken(clips, tmp_path):
     write_video(tmp_path / "source/long.mp4", num_frames=400)
     shutil.copy(clips / "a.mp4", tmp_path / "source")
     limit = (clips / "a.mp4").stat().st_size
-    rows = ingest(tmp_path / "source", tmp_path / "out", {}, **LIMITS | {"max_bytes": limit})
+    rows = ingest(tmp_path / "source", tmp_path / "out", tmp_path / "record.json", {}, **LIMITS | {"max_bytes": limit})
     assert states(rows)["a.mp4"] == ("added", "")
     assert states(rows)["long.mp4"] == ("rejected", f"larger than {limit / 1e6:g} MB: allow more by --max-megabytes")
 
@@ -161,9 +161,9 @@ def test_a_stopped_run_does_not_download_again(clips, served, tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr("strrn.data.ingest.map_clips", stop)
         with pytest.raises(KeyboardInterrupt):
-            ingest(tmp_path / "list.txt", tmp_path / "out", {}, **LIMITS)
+            ingest(tmp_path / "list.txt", tmp_path / "out", tmp_path / "record.json", {}, **LIMITS)
     assert not (tmp_path / "out").exists()
-    assert ingest(tmp_path / "list.txt", tmp_path / "out", {}, **LIMITS)[0]["state"] == "added"
+    assert ingest(tmp_path / "list.txt", tmp_path / "out", tmp_path / "record.json", {}, **LIMITS)[0]["state"] == "added"
     assert asked == ["/b.mp4"]
 
 
@@ -172,11 +172,11 @@ def test_without_a_usable_video_nothing_changes(clips, tmp_path):
     source.mkdir()
     shutil.copy(clips / "short.mp4", source)
     with pytest.raises(ValueError, match=r"none of its 1 videos can be added, nothing was changed:\nshort\.mp4: too short: 11 frames"):
-        ingest(source, out, {}, **LIMITS)
+        ingest(source, out, tmp_path / "record.json", {}, **LIMITS)
     assert list(out.parent.iterdir()) == []
     out.mkdir()
     with pytest.raises(FileExistsError, match=r"videos/new is there already.*give another name"):
-        ingest(source, out, {}, **LIMITS)
+        ingest(source, out, tmp_path / "record.json", {}, **LIMITS)
 
 
 def test_sources_that_are_none_are_named(clips, tmp_path):
@@ -194,7 +194,7 @@ def test_sources_that_are_none_are_named(clips, tmp_path):
 def test_test_clips_do_not_come_into_training(clips, tmp_path):
     (tmp_path / "list.txt").write_text(f"{clips}/a.mp4\n{clips}/b.mp4\n")
     known = known_videos(tmp_path / "videos", [clips / "b.mp4"])
-    rows = ingest(tmp_path / "list.txt", tmp_path / "videos/new", known, **LIMITS)
+    rows = ingest(tmp_path / "list.txt", tmp_path / "videos/new", tmp_path / "record.json", known, **LIMITS)
     assert [(row["file"], row["reason"]) for row in rows] == [("a.mp4", ""), (None, f"duplicate of {clips}/b.mp4")]
 
 

@@ -10,7 +10,7 @@ from strrn.core.landmarks import load_scheme
 from strrn.core.tables import predictions_schema, stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
 from strrn.evaluation.predict import cycle_schema
-from strrn.stages.paths import MODELS, PREDICTIONS, PSEUDO
+from strrn.stages.paths import BRF_PREDICTIONS, MODELS, PREDICTIONS, PSEUDO
 
 SCHEME = load_scheme("ibug68")
 L = SCHEME.num_landmarks
@@ -33,6 +33,8 @@ evaluate:
     clips/shown.mp4: always
     clips/empty.mp4: never
 mine: {selection: consensus}
+refine: {backbone: detector}
+export: {round: last}
 report:
   overlay_clip: shown
   overlay_height: 96
@@ -134,6 +136,14 @@ def make_run(root: Path) -> None:
         for model in ("detector", "tracker"):
             log = "".join(f"{epoch},validation_error,{noise / (epoch + 20)}\n{epoch},points,0.1\n" for epoch in range(5))
             write_text(root / MODELS / round_name / f"{model}.log.csv", "epoch,name,value\n" + log)
+    # BRF's predictions: those of r1, with the detector as the backbone and the calmer tracker as what the head made of it.
+    for source, name in (("detector", "backbone"), ("tracker", "brf")):
+        (_parent(root / BRF_PREDICTIONS / "x").parent / f"{name}.parquet").write_bytes(
+            (root / PREDICTIONS / f"r1/{source}.parquet").read_bytes()
+        )
+    names = {"detector": "backbone", "tracker": "brf"}
+    columns["system"] = [names[system] for system in columns["system"]]
+    write_table(root / BRF_PREDICTIONS / "cycle.parquet", columns, cycle_schema())
     quantiles = {"0.05": 0.004, "0.50": 0.012, "0.95": 0.05}
     summary = {
         "frames_seen": 100,

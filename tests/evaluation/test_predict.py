@@ -40,7 +40,10 @@ def scripted_models(seen: bool = True) -> Models:
     def confirm(picture: np.ndarray, five_points: np.ndarray) -> None:
         raise AssertionError("face_every is longer than the clips")
 
-    return Models(detect, track, partial(find_faces, seen=seen), confirm, SCHEME, REFERENCE, TEMPLATE, SIZE, 1)
+    def find_near(frame: np.ndarray, box: np.ndarray) -> list:
+        return find_faces(frame, seen)
+
+    return Models(detect, track, partial(find_faces, seen=seen), find_near, confirm, SCHEME, REFERENCE, TEMPLATE, SIZE, 1)
 
 
 PARAMETERS = RuntimeParameters(

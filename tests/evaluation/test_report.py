@@ -11,12 +11,13 @@ import yaml
 
 from strrn.core.files import write_json
 from strrn.core.landmarks import load_scheme, scheme_to_dict
+from strrn.core.summary import Cell
 from strrn.core.video import probe
 from strrn.evaluation.clips import datasets_with_truth
 from strrn.evaluation.predictions import read_truth
-from strrn.evaluation.report import Cell, ReportParameters, markdown_lines, summary_rows
+from strrn.evaluation.report import ReportParameters, markdown_lines, summary_rows
 from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
-from strrn.stages import evaluate, report
+from strrn.stages import evaluate, refine, report
 from strrn.stages.parameters import load_section
 from tests.data.test_videos import write_300vw
 from tests.evaluation.small_run import FRAMES, SCHEME, make_run
@@ -33,6 +34,7 @@ def run(tmp_path_factory):
         clips = evaluate.load_clips(parameters, SCHEME)
         for name in ("r0", "r1"):
             score_round(evaluate.PREDICTIONS / name, clips, SCHEME, parameters, evaluate.SCORES / f"{name}.json")
+        refine.compare(clips, SCHEME, parameters)
         report.main()
     return root
 
@@ -57,15 +59,40 @@ def test_metrics_are_of_the_agreed_form(run):
             assert last[dataset][name] / first[dataset][name] == pytest.approx(0.25, abs=0.03)
 
 
+def test_brf_stands_beside_the_rounds(run):
+    metrics = json.loads((run / "reports/metrics.json").read_text())
+    brf, tracker = metrics["brf"], metrics["rounds"]["r1"]["tracker"]
+    assert list(brf) == ["backbone", "exponential", "face_average", "one_euro", "brf"]
+    assert brf["brf"] == tracker and brf["backbone"] == metrics["rounds"]["r1"]["detector"]  # their predictions are the same files
+    for system in ("exponential", "face_average", "one_euro"):
+        assert list(brf[system]) == list(tracker) and set(brf[system]["rendered_test"]) == set(tracker["rendered_test"])
+        assert brf[system]["rendered_test"]["residual_jitter"] <= brf["backbone"]["rendered_test"]["residual_jitter"]
+        assert brf[system]["real_clips"]["cycle_error"] is None
+    with (run / "reports/plots/tradeoff.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["panel"] for row in rows} == {"rendered_test", "head_scan"}
+    assert {row["series"] for row in rows if row["setting"]} == {"exponential", "face_average", "one_euro"}
+    (own,) = [row for row in rows if row["series"] == "brf" and row["panel"] == "rendered_test"]
+    assert float(own["jitter"]) == brf["brf"]["rendered_test"]["residual_jitter"]
+    html = (run / "reports/report.html").read_text()
+    assert "<b>BRF</b> over r1 detector" in html and "What calm costs" in html
+
+
 def test_report_is_one_file_that_needs_no_network(run):
     html = (run / "reports/report.html").read_text()
     addresses = [url for url in re.findall(r"https?://[^\s\"'<>]+", html) if not url.startswith("http://www.w3.org/")]
     assert addresses == []
     sources = re.findall(r"""(?:src|href)=["']([^"']{1,60})""", html)
     assert sources and all(source.startswith(("data:", "#")) for source in sources)
-    assert html.count("<svg") == 4 and "<script" not in html
+    assert html.count("<svg") == 5 and "<script" not in html
     assert "first &lt;source&gt;" in html
     assert 30_000 < len(html) < 15_000_000
+
+
+def test_the_curves_are_files_too(run):
+    html = (run / "reports/report.html").read_text()
+    for name in ("ced", "error_over_time", "acceptance", "training"):
+        assert (run / f"reports/plots/{name}.svg").read_text() in html
 
 
 def test_overlay_plays_and_shows_both_systems(run):
@@ -75,13 +102,14 @@ def test_overlay_plays_and_shows_both_systems(run):
 
 def test_plot_files_have_named_columns(run):
     columns = {}
-    for path in sorted((run / "reports/plots").iterdir()):
+    for path in sorted((run / "reports/plots").glob("*.csv")):
         with path.open(newline="") as file:
             columns[path.name] = next(csv.reader(file))
     assert columns == {
         "acceptance.csv": ["round", "outcome", "frames"],
         "ced.csv": ["threshold", "share", "panel", "series", "round", "system"],
         "error_over_time.csv": ["frame", "nme", "panel", "series", "round", "system"],
+        "tradeoff.csv": ["panel", "series", "setting", "lag", "jitter", "error"],
         "training.csv": ["epoch", "validation_error", "panel", "series", "round", "system"],
     }
     with (run / "reports/plots/acceptance.csv").open(newline="") as file:
@@ -121,7 +149,7 @@ def test_changes_are_against_the_first_detector():
 
     rows = summary_rows({"r0": {"detector": datasets(0.04), "tracker": datasets(0.05)}, "r1": {"detector": datasets(0.03)}})
     cells = [row["cells"][0] for row in rows]
-    assert [cell.text for cell in cells] == ["4.00 %", "5.00 %", "3.00 %"]
+    assert [cell.text for cell in cells] == ["4.00\u00a0%", "5.00\u00a0%", "3.00\u00a0%"]
     assert [cell.change_text for cell in cells] == ["", "+25 %", "\u221225 %"]
     assert [cell.tone for cell in cells] == ["same", "worse", "better"]
     assert rows[2]["cells"][9] == Cell("\u2013", None)
@@ -157,7 +185,9 @@ def test_a_run_without_rounds_has_a_report_too(tmp_path, monkeypatch):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("rounds:\n  r1: {from: r0}", "rounds: {}"))
     parameters = load_section("evaluate", EvaluateParameters)
-    score_round(evaluate.PREDICTIONS / "r0", evaluate.load_clips(parameters, SCHEME), SCHEME, parameters, evaluate.SCORES / "r0.json")
+    clips = evaluate.load_clips(parameters, SCHEME)
+    score_round(evaluate.PREDICTIONS / "r0", clips, SCHEME, parameters, evaluate.SCORES / "r0.json")
+    refine.compare(clips, SCHEME, parameters)
     report.main()
     assert list(json.loads(Path("reports/metrics.json").read_text())["rounds"]) == ["r0"]
     assert "What the rounds mined" not in Path("reports/report.html").read_text()
@@ -174,6 +204,7 @@ def test_a_scheme_that_nothing_is_labelled_with_has_a_report_without_truth(tmp_p
     assert {clip.dataset for clip in clips} == {"real_clips"}
     for name in ("r0", "r1"):
         score_round(evaluate.PREDICTIONS / name, clips, scheme, parameters, evaluate.SCORES / f"{name}.json")
+    refine.compare(clips, scheme, parameters)
     report.main()
     html = Path("reports/report.html").read_text()
     assert "On a real clip" in html
@@ -199,16 +230,16 @@ def test_a_sibling_stands_beside_the_rounds_in_metrics_and_report(run, tmp_path,
     monkeypatch.chdir(root)
     params = root / "params.yaml"
     params.write_text(params.read_text().replace("baselines: []", "baselines: [sbr, tsal]"))
-    with pytest.raises(FileNotFoundError, match=r"tsal.json: `baselines` of params.yaml names 'tsal', which has no scores; run `dvc repro`"):
+    with pytest.raises(FileNotFoundError, match=r"tsal.json: there are no scores of 'tsal'; run `dvc repro`"):
         report.main()
     detector = json.loads((root / "reports/rounds/r1.json").read_text())["detector"]
     detector["rendered_test"]["nme_inter_ocular"] = 0.12345
     write_json(root / "reports/baselines/tsal.json", {"supervised": {"detector": detector}, "asynchronous": {"detector": detector}})
     report.main()
     metrics = json.loads((root / "reports/metrics.json").read_text())
-    assert list(metrics) == ["rounds", "tsal"] and list(metrics["rounds"]) == ["r0", "r1"]
+    assert list(metrics) == ["rounds", "brf", "tsal"] and list(metrics["rounds"]) == ["r0", "r1"]
     assert list(metrics["tsal"]) == ["supervised", "asynchronous"]
     assert metrics["tsal"]["asynchronous"]["detector"] == detector
     html = (root / "reports/report.html").read_text()
-    assert html.count("<b>tsal asynchronous</b> detector") == 2 and "12.35 %" in html  # the first table and that of all detectors
+    assert html.count("<b>tsal asynchronous</b> detector") == 2 and "12.35\u00a0%" in html  # the first table and that of all detectors
     assert "other methods on the same clips" in html and "other methods on the same clips" not in (run / "reports/report.html").read_text()

@@ -1,23 +1,23 @@
 """The flow on real small videos, with real models and the real command; there is no face in them, so MTCNN finds none."""
 
+import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from flows import annotate as module
 from flows import cluster
 from flows.annotate import annotate, count_states, find_videos
-from strrn.core import cluster as core_cluster
-from strrn.core.video import VIDEO_SUFFIXES
-from tests.flows.test_train import server, table
+from tests.flows.conftest import artifact, assert_ends, started
 from tests.runtime import tiny
-
-__all__ = ["server"]  # the fixture
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_every_video_is_tracked_once(server, videos, tmp_path):
         ("sub/a.mp4", "done", 7, 0),
     ]
     assert {path.name for path in (out / "sub/a.mp4").iterdir()} == {"a.overlay.mp4", "a.landmarks.csv", "summary.json"}
-    assert [row["frames"] for row in rows_of(out / "summary.csv")] == ["5", "7"] and table("annotate") == rows
+    assert [row["frames"] for row in rows_of(out / "summary.csv")] == ["5", "7"] and artifact("annotate") == rows
 
     written = (out / "a.mp4/a.overlay.mp4").stat().st_mtime_ns
     tiny.write_video(videos / "b.mp4", [False] * 4)
@@ -76,6 +76,11 @@ def test_what_is_missing_is_named(videos, tmp_path):
     assert find_videos(tmp_path, videos / "sub") == [videos / "a.mp4"]  # results are no videos to track
 
 
+def test_parameters_are_checked_first(server, videos, tmp_path):
+    state = annotate(str(videos), str(tmp_path / "out"), faces=0, return_state=True)
+    assert state.is_failed() and "faces" in state.message and not (tmp_path / "out").exists()
+
+
 def test_states_are_counted(tmp_path):
     # Frames 3 and 7 say that a face was lost; in frame 5 there are two.
     rows = [
@@ -102,12 +107,6 @@ def test_a_record_of_other_models_does_not_count(server, videos, tmp_path):
     assert annotate(str(videos), str(out), str(tiny.models_dir()))[0]["frames"] == 5
 
 
-def test_the_flow_and_the_pipeline_mean_the_same_files():
-    """Flows import nothing of strrn, so the endings stand in both."""
-    assert module.SUFFIXES == VIDEO_SUFFIXES
-    assert (cluster.ADDRESS, cluster.WAIT_SECONDS) == (core_cluster.ADDRESS, core_cluster.WAIT_SECONDS)
-
-
 def test_videos_are_tracked_on_a_dask_cluster_whose_worker_is_killed(server, videos, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
@@ -124,3 +123,40 @@ def test_videos_are_tracked_on_a_dask_cluster_whose_worker_is_killed(server, vid
     assert [row for row in there if not row["video"].startswith("more")] == here
     for name in ("a.mp4/a.landmarks.csv", "sub/a.mp4/a.overlay.mp4"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+
+
+def processes_of(folder) -> list[int]:
+    """Processes that name the folder in their command line."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if str(folder).encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("where", ["here", "on a cluster"])
+def test_a_cancelled_flow_ends_what_it_started(environment, tmp_path, monkeypatch, where):
+    """Three long videos, two workers: one of the videos has not begun yet, and must not."""
+    from distributed import LocalCluster
+
+    (tmp_path / "videos").mkdir()
+    tiny.write_video(tmp_path / "videos/0.mp4", [False] * 3000)
+    for number in (1, 2):
+        shutil.copy(tmp_path / "videos/0.mp4", tmp_path / f"videos/{number}.mp4")
+    command = [sys.executable, "-m", "flows.annotate", "videos", "-o", "out", "--models", str(tiny.models_dir()), "--workers", "2"]
+    with contextlib.ExitStack() as stack:
+        if where == "on a cluster":
+            workers = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1"))
+            environment = environment | {cluster.ADDRESS: workers.scheduler_address}
+        monkeypatch.chdir(tmp_path)
+        flow = stack.enter_context(started(command, environment))
+        while len(tracking := [pid for pid in processes_of("videos/") if pid != flow.pid]) < 2:
+            assert flow.poll() is None, flow.stdout.read()
+            time.sleep(0.1)
+        flow.send_signal(signal.SIGINT)
+        said = flow.stdout.read()
+        assert flow.wait(30) != 0
+        for pid in tracking:
+            assert_ends(pid)
+    assert not list(Path("out").rglob(module.RECORD)) and not list(Path("out/2.mp4").glob("*")) and "Retry" not in said, said

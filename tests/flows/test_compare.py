@@ -1,9 +1,6 @@
-import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 from importlib.metadata import version
 
 import pytest
@@ -11,12 +8,7 @@ import yaml
 
 from flows.compare import COLUMNS, DATASETS, best, compare, last_tracker, methods, table
 from flows.experiments import grid_runs, read_plan
-from tests.flows.test_process_group import alive, assert_ends
-from tests.flows.test_train import server
-from tests.flows.test_train import table as artifact
-
-__all__ = ["server"]  # the fixture
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+from tests.flows.conftest import DVC, artifact, interrupt
 
 
 def run(nme_before: float, nme_after: float | None) -> dict:
@@ -124,26 +116,15 @@ def project(tmp_path, monkeypatch):
     (folder / "params.yaml").write_text("seed: 7\ntrain_seed: 0\n")
     (folder / "seeds.yaml").write_text("name: seeds\nruns:\n  one: [train_seed=1]\n  two: [train_seed=2]\n")
     (folder / "endless.yaml").write_text("name: endless\ngrid: {train_seed: [99]}\n")
-    for who in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{who}_NAME", "t")
-        monkeypatch.setenv(f"GIT_{who}_EMAIL", "t@example.org")
     monkeypatch.chdir(folder)
     for command in (
         ["git", "init", "-q"],
-        [sys.executable, "-m", "dvc", "init", "-q"],
+        [*DVC, "init", "-q"],
         ["git", "add", "--all"],
         ["git", "commit", "-q", "-m", "start"],
     ):
         subprocess.run(command, check=True, capture_output=True)
     return folder
-
-
-@pytest.fixture
-def environment(server, request):
-    """For the command line: this Prefect server."""
-    from prefect.settings import PREFECT_API_URL
-
-    return os.environ | {"PYTHONPATH": str(request.config.rootpath), "PREFECT_API_URL": PREFECT_API_URL.value()}
 
 
 def test_experiments_run_once_and_are_compared(project, environment):
@@ -183,33 +164,11 @@ def test_a_grid_is_compared_and_the_best_applied(server, project, caplog):
     assert state.is_failed() and "the seed is 60" in state.message
     assert "changes that are not committed into the experiments:  M params.yaml" in caplog.text
     subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "exp", "apply", "grid-train_seed=1"], check=True, capture_output=True)
+    subprocess.run([*DVC, "exp", "apply", "grid-train_seed=1"], check=True, capture_output=True)
     assert yaml.safe_load((project / "params.yaml").read_text()) == {"seed": 7, "train_seed": 1}
     assert "give one of them" in compare(return_state=True).message
 
 
 def test_a_cancelled_experiment_ends_with_its_processes_and_the_next_one_runs(project, environment):
-    flow = subprocess.Popen(
-        [sys.executable, "-m", "flows.compare", "endless.yaml"],
-        env=environment | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    watchdog = threading.Timer(120, flow.kill)
-    watchdog.start()
-    seen = []
-    with flow.stdout:
-        while not (found := re.search(r"- pid (\d+)", line := flow.stdout.readline())):
-            seen.append(line)
-            assert line, "".join(seen)
-        assert alive(int(found[1]))
-        flow.send_signal(signal.SIGINT)  # Ctrl-C
-        flow.stdout.read()
-        flow.wait(30)
-    watchdog.cancel()
-    assert_ends(int(found[1]))
-    assert flow.returncode != 0
+    interrupt([sys.executable, "-m", "flows.compare", "endless.yaml"], environment, num_processes=1)
     assert "`grid-train_seed=1`, 2.00 %" in compare(grid={"train_seed": [1]})

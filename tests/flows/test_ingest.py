@@ -13,10 +13,7 @@ import yaml
 from flows import rounds
 from flows.ingest import choose_folder, default_name, ingest
 from tests.data.test_ingest import write_video
-from tests.flows.test_train import server, table
-
-__all__ = ["server"]  # the fixture
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+from tests.flows.conftest import artifact
 
 ROOT = Path(__file__).parent.parent.parent
 DVC_YAML = """
@@ -78,11 +75,11 @@ def test_new_videos_start_a_round_and_are_taken_once(server, project, source):
         ("b.mp4", "added", 15, 0.6),
         ("short.mp4", "rejected", 5, 0.2),
     ]
-    assert table("ingest") == rows and "crop.min_track_frames" in rows[2]["reason"]
+    assert artifact("ingest") == rows and "crop.min_track_frames" in rows[2]["reason"]
     # The stages ran with them; data are no stage.
     assert (project / "crops.txt").read_text() == "data/videos/June-3/a.mp4\ndata/videos/June-3/b.mp4\n"
     assert f"{new}: {{from: {last}," in (project / "rounds.txt").read_text()
-    assert [(row["stage"], row["state"]) for row in table("stages")] == [("crop", "ran"), ("mine", "ran")]
+    assert [(row["stage"], row["state"]) for row in artifact("stages")] == [("crop", "ran"), ("mine", "ran")]
     # git takes the .dvc file alone, and DVC finds it: it can fetch the videos elsewhere.
     seen = subprocess.run(["git", "ls-files", "--others", "--exclude-standard", "data"], check=True, capture_output=True, text=True)
     assert seen.stdout.split() == ["data/videos/June-3.dvc"]
@@ -107,6 +104,7 @@ def test_new_videos_start_a_round_and_are_taken_once(server, project, source):
 
 def test_a_run_that_was_stopped_goes_on_with_its_folder(server, project, source):
     command = [sys.executable, "-m", "strrn.stages.ingest", str(source), "--name", "June-3", "--max-megabytes", "10"]
+    command += ["--record", "data/videos/June-3.json"]
     subprocess.run(command, check=True, capture_output=True, env=os.environ)  # and here it was killed
     made = (project / "data/videos/June-3").stat().st_mtime_ns
     rows = ingest(str(source), start_training=False)

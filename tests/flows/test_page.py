@@ -12,7 +12,8 @@ import pytest
 import yaml
 from playwright.sync_api import sync_playwright
 
-from flows import page, state
+from flows import charts, page, state
+from strrn.core.summary import MINUS
 from strrn.core.video import VideoFormat, VideoWriter
 
 ROOT = Path(__file__).parents[2]
@@ -177,9 +178,9 @@ def test_the_filter_hides_rows(opened):
 def test_the_data_set_changes_the_figures(opened):
     row = opened.locator("#experiments-table tbody.rows tr", has_text="seed-b")
     # 2 % against 5 % of r0's detector.
-    assert row.locator("td:visible").first.inner_text().split("\n") == ["2.00\u00a0%", f"{page.MINUS}60 %"]
+    assert row.locator("td:visible").first.inner_text().split("\n") == ["2.00\u00a0%", f"{MINUS}60 %"]
     opened.get_by_label("Data set").select_option(label="head scan")
-    assert row.locator("td:visible").first.inner_text().split("\n") == ["4.00\u00a0%", f"{page.MINUS}60 %"]
+    assert row.locator("td:visible").first.inner_text().split("\n") == ["4.00\u00a0%", f"{MINUS}60 %"]
     opened.get_by_label("Data set").select_option(label="real clips")
     assert opened.locator("#experiments-table thead th:visible").all_inner_texts()[1:5] == ["jitter", "cycle error", "lost", "false tracks"]
 
@@ -207,7 +208,7 @@ def test_what_the_page_says(opened):
     # 3 % against 5 % of r0's detector.
     assert opened.locator(".tile").first.inner_text().split("\n") == [
         "error, rendered clips",
-        f"3.00\u00a0% {page.MINUS}40 %",
+        f"3.00\u00a0% {MINUS}40 %",
         "r0 detector: 5.00\u00a0%",
     ]
     row = opened.locator("#rounds-table tr", has_text="r1 tracker").locator("td")
@@ -306,20 +307,6 @@ def test_experiments_and_releases_are_read_from_git(project, monkeypatch):
     assert state.contents(["HEAD:source", "HEAD:nothing", "HEAD:source"]) == {"HEAD:source": "1", "HEAD:nothing": None}
 
 
-@pytest.mark.parametrize(
-    ("value", "form", "text"),
-    [
-        (None, ".2%", page.DASH),
-        (0.0231, ".2%", "2.31\u00a0%"),
-        (-0.0001, ".2f", "0.00"),
-        (-0.05, ".2f", f"{page.MINUS}0.05"),
-        (1882, ",d", "1\u202f882"),
-    ],
-)
-def test_numbers_are_written_as_people_write_them(value, form, text):
-    assert page.number(value, form) == text
-
-
 def test_best_is_what_is_written_best():
     rounds = metrics(0.04, 0.03)
     rounds["r0"]["tracker"]["rendered_test"]["nme_inter_ocular"] = 0.0300004
@@ -330,8 +317,8 @@ def test_best_is_what_is_written_best():
 
 def test_charts_have_bars_from_zero():
     rounds = {f"r{i}": systems for i, systems in enumerate(metrics(*[0.025] * 12).values())}
-    chart = page.charts(rounds, page.datasets([rounds]))[0]
+    chart = page.drawn(rounds, page.datasets([rounds]))[0]
     heights = {height for system, *_, height in chart.bars if system == "tracker"}
-    assert heights == {(page.BOTTOM - page.TOP) / 2}  # 2.5 % where the highest is 5 %
-    assert all(x >= 0 and x + chart.width <= page.WIDTH for _, _, x, _, _ in chart.bars)
+    assert heights == {(charts.BOTTOM - charts.TOP) / 2}  # 2.5 % where the highest is 5 %
+    assert all(x >= 0 and x + chart.width <= charts.WIDTH for _, _, x, _, _ in chart.bars)
     assert [name for name, _ in chart.names] == ["r0", "r11"]

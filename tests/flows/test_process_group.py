@@ -3,31 +3,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
 from flows import process_group
+from tests.flows.conftest import ROOT, alive, assert_ends
 
-ROOT = Path(__file__).parent.parent.parent
 # A child of the command starts a grandchild, tells its process id and waits for it.
 GRANDCHILD = ["sh", "-c", "sh -c 'sleep 300 & echo $!; wait' & wait"]
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs (a zombie, which nobody may have waited for, does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def assert_ends(pid: int, seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} still runs after {seconds} s"
-        time.sleep(0.02)
 
 
 def test_lines_of_both_streams_are_handed_on() -> None:

@@ -1,20 +1,15 @@
 """The flow on a tiny DVC repository with stages that take no time."""
 
-import gc
+import base64
 import json
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import threading
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.flows.conftest import alive, artifact, assert_ends, interrupt, pids_in, started
+
 DVC_YAML = """
 stages:
   second:
@@ -30,30 +25,6 @@ stages:
     cmd: echo pid $$ && sh -c 'sleep 300 & echo pid $!; wait'
 """
 
-# Prefect leaves sockets to its temporary server to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[None]:
-    """A Prefect server of its own, with its database in a temporary folder and no usage reports."""
-    values = {
-        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_LEVEL": "INFO",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for key, value in values.items():
-            patch.setenv(key, value)
-        from prefect.testing.utilities import prefect_test_harness
-
-        with prefect_test_harness(server_startup_timeout=60):
-            yield
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
-            gc.collect()
-
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch) -> Path:
@@ -66,22 +37,22 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
-def table(key: str) -> list[dict]:
+def test_flow_runs_stages_in_order_and_a_second_run_changes_nothing(server, project: Path) -> None:
     from prefect.artifacts import Artifact
 
-    return json.loads(Artifact.get(key).data)
-
-
-def test_flow_runs_stages_in_order_and_a_second_run_changes_nothing(server, project: Path) -> None:
     from flows.train import train
 
     (project / "reports").mkdir()
     (project / "reports/metrics.json").write_text(json.dumps({"r0": {"auc": 0.5}, "frames": 7}))
+    (project / "reports/plots").mkdir()
+    (project / "reports/plots/error_over_time.svg").write_text("<svg/>")
     rows = train(["second"])
     assert [(row["stage"], row["state"]) for row in rows] == [("first", "ran"), ("second", "ran")]
     assert (project / "second.txt").read_text() == "1\n"
-    assert table("metrics") == [{"metric": "r0.auc", "value": 0.5}, {"metric": "frames", "value": 7}]
-    assert table("stages") == rows
+    assert artifact("metrics") == [{"metric": "r0.auc", "value": 0.5}, {"metric": "frames", "value": 7}]
+    assert artifact("stages") == rows
+    image = Artifact.get("error-over-time")
+    assert image.type == "image" and base64.b64decode(image.data.removeprefix("data:image/svg+xml;base64,")) == b"<svg/>"
 
     assert [row["state"] for row in train(["second"])] == ["unchanged", "unchanged"]
     assert [row["state"] for row in train(["first"], force=True)] == ["ran"]
@@ -101,40 +72,24 @@ def test_unknown_target_fails_before_anything_runs(server, project: Path) -> Non
 
     state = train(["first", "third"], return_state=True)
     assert state.is_failed() and "dvc.yaml has no stage 'third'" in state.message
+    assert "at least 1 item" in train([], return_state=True).message
     assert not (project / "first.txt").exists()
 
 
-def test_cancelled_flow_ends_the_stage_and_its_grandchildren(server, project: Path) -> None:
-    from prefect.settings import PREFECT_API_URL
+def test_cancelled_flow_ends_the_stage_and_its_grandchildren(project: Path, environment: dict[str, str]) -> None:
+    assert "Crash detected" in interrupt([sys.executable, "-m", "flows.train", "endless"], environment, num_processes=2)
 
-    from tests.flows.test_process_group import alive, assert_ends
 
-    shutil.copytree(ROOT / "flows", project / "flows")
-    environment = os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value(), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "flows.train", "endless"]
-    flow = subprocess.Popen(
-        command,
-        cwd=project,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # A shell starts what runs in the background with SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    watchdog = threading.Timer(120, flow.kill)
-    watchdog.start()
-    pids, seen = [], []
-    with flow.stdout:
+def test_a_second_flow_in_the_folder_is_refused_and_the_first_goes_on(project: Path, environment: dict[str, str]) -> None:
+    from flows.train import train
+
+    with started([sys.executable, "-m", "flows.train", "endless"], environment) as flow:
+        pids = []
         while len(pids) < 2 and (line := flow.stdout.readline()):
-            seen.append(line)
-            _, found, pid = line.partition("- pid ")
-            pids += [int(pid)] if found else []
-        assert len(pids) == 2 and all(map(alive, pids)), "".join(seen)
-        flow.send_signal(signal.SIGINT)  # Ctrl-C
-        rest = flow.stdout.read()
-        flow.wait(30)
-    watchdog.cancel()
-    for pid in pids:
+            pids += pids_in(line)
+        state = train(["first"], return_state=True)
+        assert f"the flow train (process {flow.pid}) is at work in {project}: wait for its end, or cancel it" in state.message
+        assert flow.poll() is None and all(map(alive, pids))
+    for pid in pids:  # the flow was killed, and its lock with it
         assert_ends(pid)
-    assert flow.returncode != 0 and "Crash detected" in rest
+    assert [row["state"] for row in train(["first"])] == ["ran"]

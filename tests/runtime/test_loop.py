@@ -82,6 +82,10 @@ class World:
         points = self.truth[picture[0, 0, 0]]
         return [] if points is None else [Face(bounding_box(points), points, 0.97)]
 
+    def find_near(self, picture, box):
+        self.calls.append("find_near")
+        return type(self).find_faces(self, picture)
+
     def confirm(self, picture, five_points):
         assert picture.shape[0] == FACE_CHECK_SIZE
         points = self._truth_in(picture)
@@ -139,8 +143,27 @@ def test_between_its_looks_the_detectors_share_stays(world):
 def test_a_detector_far_from_the_tracker_is_noticed_in_every_frame(world):
     scene = world(moving, 5)
     scene.tracker_drift = np.array([25.0, 0.0], np.float32)  # 0.25 d
+    scene.find_near = lambda picture, box: []
     states = scene.run(replace(PARAMETERS, detector_share=0.25, cycle_every=100, face_every=100))
     assert states[1].state is State.uncertain and states[1].reason == "detector 0.25 away"
+
+
+def test_a_face_that_mtcnn_sees_only_in_a_search_stays_as_it_is(world):
+    scene = world(moving, 8)
+    scene.confirm = lambda picture, five_points: None
+    states = scene.run()
+    np.testing.assert_allclose([state.points_frame for state in states], scene.truth, atol=1e-3)
+    assert [state.state for state in states] == [State.tracking] * 8
+    assert scene.calls.count("find_near") == 1 and scene.calls[-4:] == ["find_near"] + ["track"] * 3  # not detected anew
+
+
+def test_about_an_uncertain_face_is_searched_now_and_then(world):
+    scene = world(lambda number: moving(number) if number < 4 else None, 12)
+    asked = []
+    scene.find_near = lambda picture, box: asked.append(int(picture[0, 0, 0])) or []
+    states = scene.run(replace(PARAMETERS, patience=6))
+    assert [state.state.name for state in states[4:]] == ["uncertain"] * 5 + ["lost"] * 3
+    assert asked == [4, 6, 8] and scene.searches == [0, 10]
 
 
 def test_the_tracker_is_the_only_model_between_checks(world):
@@ -194,6 +217,7 @@ def test_points_that_are_no_face_are_never_followed(world):
     scene = world(moving, 12)
     scene.track = lambda crop, start: start * np.array([1.0, 3.0], np.float32)
     scene.find_faces = lambda picture, find=scene.find_faces: find(picture) if picture[0, 0, 0] == 0 else []
+    scene.find_near = lambda picture, box: []
     states = scene.run()
     assert [state.state.name for state in states[:5]] == ["tracking", "uncertain", "uncertain", "lost", "lost"]
     assert "inside the frame" in states[1].reason or "shape distance" in states[1].reason
@@ -205,6 +229,7 @@ def test_broken_points_end_in_lost_not_in_an_exception(world, value, share, reas
     scene = world(moving, 6)
     scene.track = lambda crop, start: np.full_like(start, value)
     scene.find_faces = lambda picture, find=scene.find_faces: find(picture) if picture[0, 0, 0] == 0 else []
+    scene.find_near = lambda picture, box: []
     states = scene.run(replace(PARAMETERS, detector_share=share))
     assert states[3].state is State.lost and reason in states[1].reason
 
@@ -244,6 +269,7 @@ def _tracker(scene, parameters=PARAMETERS, max_faces=1, **changes):
         detect=lambda crops: tuple(map(np.stack, zip(*(scene.detect(crop) for crop in crops), strict=True))),
         track=lambda crops, starts: np.stack([scene.track(crop, start) for crop, start in zip(crops, starts, strict=True)]),
         find_faces=lambda frame: scene.find_faces(frame),
+        find_near=lambda frame, box: scene.find_near(frame, box),
         confirm_face=scene.confirm,
         scheme=SCHEME,
         reference_shape=REFERENCE,
@@ -376,9 +402,10 @@ def test_another_person_does_not_take_the_seat_of_a_face_in_doubt(monkeypatch):
     scene.find_faces = lambda picture, find=scene.find_faces: [
         face for face in find(picture) if picture[0, 0, 0] == 0 or abs(face.five_points.mean(0)[0] - first[0]) > 100
     ]
+    scene.find_near = lambda picture, box: scene.find_faces(picture)
     states = [[(face.face_id, face.state.name) for face in faces] for faces in follow_all(scene, 1, range(12))]
     assert states[4:7] == [[(0, "uncertain")], [(0, "uncertain")], [(0, "lost")]]  # patience: 3
-    assert states[7] == [] and states[8] == [(1, "tracking")]
+    assert states[7] == [(1, "tracking")]
 
 
 def test_of_two_on_one_face_the_one_in_doubt_ends(monkeypatch):

@@ -21,6 +21,7 @@ rounds: {r1: {from: r0}, r2: {from: r1}}
 runtime: {mode: detector, detector_share: 0.0, detect_every: 1, cycle_every: 3, max_cycle_error: 0.1, verify_every: 3, max_disagreement: 0.2,
   min_confidence: 0.5, face_every: 1000, max_shape_distance: 0.5, max_scale_jump: 1.3, min_inside: 0.7, patience: 3, search_every: 1,
   smoothing: 0.06, new_face_every: 5, remember: 10, cut_difference: 100.0}
+refine: {backbone: detector}
 export: {round: last, max_parity_px: 0.05, parity_frames: 4, benchmark_frames: 5}
 """
 
@@ -30,10 +31,12 @@ def project(tmp_path, monkeypatch):
     """A folder in which rounds r1 and r2 are trained: two tracks of three crops, one test clip."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(PARAMS)
-    loaded = []
+    loaded, contract = [], None
 
-    def load(path):
+    def load(path, build=None):
         loaded.append(str(path))
+        if build is not None:
+            return tiny.small_head(trained=True), {"contract": contract, "data_hashes": {}}
         header = {key: tiny.METADATA[key] for key in ("scheme", "reference_shape", "face_template", "size")}
         return tiny.SquareTracker() if "tracker" in path.name else tiny.SquareDetector(), {
             **header,
@@ -72,8 +75,8 @@ def project(tmp_path, monkeypatch):
 def test_export_writes_the_last_round_with_its_metadata_and_benchmark(project):
     folder, loaded = project
     export.main()
-    assert loaded == [str(export.MODELS / f"r2/{kind}.safetensors") for kind in ("detector", "tracker")]
-    for kind in ("tracker", "detector"):
+    assert loaded == [*(str(export.MODELS / f"r2/{kind}.safetensors") for kind in ("detector", "tracker")), str(export.REFINER)]
+    for kind in ("tracker", "detector", "refiner"):
         _, info = open_model(folder / export.EXPORTED / f"{kind}.onnx")
         assert (info.kind, info.round, info.runtime.mode) == (kind, "r2", Mode.detector)
         assert info.licence == "CC-BY-4.0, CC0-1.0, MIT"  # of what trained, not of what tests
@@ -82,6 +85,7 @@ def test_export_writes_the_last_round_with_its_metadata_and_benchmark(project):
     assert report["round"] == "r2" and report["machine"]
     assert report["tracker"]["parity_px"] < 0.05 and report["detector"]["step_ms_median"] > 0
     assert report["tracker"]["size_mb"] > 0 and report["loop_frames_per_second"] > 0
+    assert report["refiner"]["parity_px"] < 0.05 and report["refined_loop_frames_per_second"] > 0
 
 
 def test_too_large_a_difference_fails(project):
@@ -90,13 +94,6 @@ def test_too_large_a_difference_fails(project):
     with pytest.raises(ValueError, match=r"the exported tracker gives points .* px from the network's, export.max_parity_px allows 1e-12"):
         export.main()
     assert not (folder / "reports/benchmark.json").exists() and not (folder / "models/export").exists()
-
-
-def test_chosen_round():
-    assert export.chosen_round("last", ["r0", "r1"]) == "r1"
-    assert export.chosen_round("r0", ["r0", "r1"]) == "r0"
-    with pytest.raises(ValueError, match="'r9', expected `last` or one of"):
-        export.chosen_round("r9", ["r0", "r1"])
 
 
 def test_the_sections_of_params_yaml_are_valid(request):

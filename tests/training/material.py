@@ -7,7 +7,7 @@ import numpy as np
 
 from strrn.core.geometry import CropTransform
 from strrn.core.landmarks import load_scheme
-from strrn.core.tables import still_crops_schema, write_table
+from strrn.core.tables import crops_schema, still_crops_schema, write_table
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import Track
 from strrn.data.motion import MotionParameters
@@ -68,6 +68,14 @@ def write_stills(folder: Path, count: int = 8, hidden: int = 0) -> None:
         columns |= {"image": [draw(p) for p in points], "points_crop": np.where(valid[..., None], points, np.nan)}
         columns |= {name: valid for name in ("valid", "visible")}
         write_table(folder / f"stills_{split}.parquet", columns, still_crops_schema(68))
+
+
+def write_track(path: Path, length: int) -> None:
+    """A table of grey crops, frames 3, 4, …; the second repeats the first."""
+    image = cv2.imencode(".png", np.full((SIZE, SIZE, 3), 90, np.uint8))[1].tobytes()
+    columns = {"frame": np.arange(3, 3 + length), "image": [image] * length, "repeats": np.arange(length) == 1}
+    columns |= {"transform": [[1.0, 0.0, 0.0, 0.0]] * length, "box": [[0.0, 0.0, 1.0, 1.0]] * length}
+    write_table(path, {**columns, "face_probability": np.ones(length), "detected": np.ones(length, bool)}, crops_schema())
 
 
 def track(length: int = 6, name: str = "clip.0", repeats: int | None = None) -> Track:

@@ -4,11 +4,12 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import torch
 
 from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
-from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset
+from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset, load_track, load_track_frames
 from strrn.methods.selection import Gate, Selection, ThresholdKind
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser
@@ -17,7 +18,7 @@ from strrn.training.mining import MineParameters, mine, run_track
 from strrn.training.pretrain import pretrain
 from strrn.training.tracker import SyntheticVideos, cycle_losses, tracker_error
 from tests.models.small import build, header, reference_shape
-from tests.training.material import SCHEME, loop, setting, track, write_stills
+from tests.training.material import SCHEME, loop, setting, track, write_stills, write_track
 
 EVERYTHING = MineParameters(
     threshold=1.0,
@@ -96,6 +97,18 @@ def test_paths_of_a_track_go_through_the_frame():
     np.testing.assert_allclose(paths.back_from_detection[1], reference + (2.5, 2.0), atol=1e-3)
     np.testing.assert_allclose(paths.back_from_track[1], reference + (4.0, 4.0), atol=1e-3)
     assert np.isnan(paths.tracked[0]).all()
+
+
+def test_frames_of_a_track_are_those_of_its_table_without_the_pictures(tmp_path, monkeypatch):
+    write_track(tmp_path / "a.0.parquet", 4)
+    whole = load_track(tmp_path / "a.0.parquet", "a.0", "a", 64)
+    read = []
+    original = parquet.read_table
+    monkeypatch.setattr(parquet, "read_table", lambda path, columns: read.extend(columns) or original(path, columns=columns))
+    frames = load_track_frames(tmp_path / "a.0.parquet", "a.0")
+    assert read == ["frame", "repeats"] and len(frames) == 4 and frames.track_id == "a.0"
+    assert frames.frames.tolist() == whole.frames.tolist() == [3, 4, 5, 6]
+    assert frames.repeats.tolist() == whole.repeats.tolist() == [False, True, False, False]
 
 
 def test_mining_writes_labels_detections_and_a_summary(tmp_path):

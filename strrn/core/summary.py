@@ -1,0 +1,76 @@
+"""What is shown of a round's metrics, and how: the same on the page of the project and in the report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+FIRST_SYSTEM, LAST_SYSTEM = "detector", "tracker"
+MINUS, DASH = "\u2212", "\u2013"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as it is shown and as it is sorted by; its change against r0's detector in per cent; whether it is the best of its column."""
+
+    text: str
+    value: float | str | None
+    change: float | None = None
+    best: bool = False
+
+    @property
+    def change_text(self) -> str:
+        return "" if self.change is None else f"{self.change:+.0f} %".replace("-", MINUS)
+
+    @property
+    def tone(self) -> str:
+        if self.change is None or abs(self.change) < 0.5:
+            return "same"
+        return "better" if self.change < 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric, its heading and how it is written; nearer to 0 is better. relative: whether its change in per cent says something."""
+
+    heading: str
+    metric: str
+    form: str
+    relative: bool
+
+
+WITH_TRUTH = (
+    Figure("error", "nme_inter_ocular", ".2%", True),
+    Figure("jitter", "residual_jitter", ".2%", True),
+    Figure("lag", "lag_e1", ".2f", False),
+    Figure("missing", "missing", ".1%", False),
+)
+WITHOUT_TRUTH = (
+    Figure("jitter", "rt_jitter", ".2%", True),
+    Figure("cycle error", "cycle_error", ".2%", True),
+    Figure("lost", "lost", ".1%", False),
+    Figure("false tracks", "false_tracks", ".1%", False),
+)
+
+DATASETS = {"rendered_test": WITH_TRUTH, "head_scan": WITH_TRUTH, "real_clips": WITHOUT_TRUTH}  # the default ones
+
+
+def cell(figure: Figure, scores: Mapping, base: Mapping | None = None) -> Cell:
+    """The figure of a data set's scores, a dash where they have none; its change against those of `base`, where they are given."""
+    value, before = scores.get(figure.metric), (base or {}).get(figure.metric)
+    change = 100 * (value / before - 1) if figure.relative and value is not None and before else None
+    return Cell(number(value, figure.form), value, change)
+
+
+def number(value: float | None, form: str) -> str:
+    """A value as people write it: a dash for None, a minus that is one (none before 0), narrow spaces."""
+    if value is None:
+        return DASH
+    text = format(value, form).replace("%", "\u00a0%").replace(",", "\u202f")
+    return text.replace("-", MINUS if text.strip("-0.\u00a0%") else "")
+
+
+def flatten(values: Mapping, prefix: str = "") -> dict[str, object]:
+    """{"r0": {"auc": 0.5}} -> {"r0.auc": 0.5}."""
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
