@@ -162,6 +162,7 @@ def table(runs: list[dict], title: str, command: str) -> str:
 def methods(runs: Runs, found: dict[str, dict]) -> list[str]:
     """Lines of Markdown on what stands beside the rounds in the experiments' metrics: a table for each method and dataset.
 
+    Scores of a method are {arm: {system: {dataset: …}}} or, without arms, {system: {dataset: …}}; a system is an arm then.
     A row is an arm of the method under one setting, the overrides without the seed, over its seeds. The last column is the difference in
     error to the arm named in its heading, the method's control, within a run. found: experiment -> its metrics.
     """
@@ -171,7 +172,7 @@ def methods(runs: Runs, found: dict[str, dict]) -> list[str]:
         settings.setdefault(setting, []).append(scores)
     lines = []
     for method in dict.fromkeys(name for scores in found.values() for name in scores if name != "rounds"):
-        with_it = {setting: [one[method] for one in scores if method in one] for setting, scores in settings.items()}
+        with_it = {setting: [_by_arm(one[method]) for one in scores if method in one] for setting, scores in settings.items()}
         first = next(one for ones in with_it.values() for one in ones)
         control = CONTROL if CONTROL in first else next(iter(first))
         headings = ["setting", "arm", "runs", *(heading for heading, _ in COLUMNS.values()), f"error beside {control}", "better in"]
@@ -185,17 +186,29 @@ def methods(runs: Runs, found: dict[str, dict]) -> list[str]:
     return lines
 
 
+def _by_arm(scores: dict) -> dict:
+    return {arm: {"detector": of} if set(of) & set(DATASETS) else of for arm, of in scores.items()}
+
+
 def _method_row(setting: str, arm: str, system: str, control: str, ones: list[dict], dataset: str) -> str:
     cells = [f"`{setting}`", arm if system == "detector" else f"{arm} {system}", str(len(ones))]
     for column, (_, factor) in COLUMNS.items():
-        known = [value * factor for one in ones if (value := one[arm][system][dataset][column]) is not None]
+        known = [value * factor for one in ones if (value := _value(one, arm, system, dataset, column)) is not None]
         cells.append(_with_spread(known) if known else "-")
-    pairs = [(one[control][system][dataset][ERROR], one[arm][system][dataset][ERROR]) for one in ones if system in one.get(control, {})]
+    pairs = [(_value(one, control, system, dataset, ERROR), _value(one, arm, system, dataset, ERROR)) for one in ones]
     differences = [(after - before) * COLUMNS[ERROR][1] for before, after in pairs if None not in (before, after)]
     if arm == control or not differences:
         return "| " + " | ".join([*cells, "", ""]) + " |"
     better = sum(difference < 0 for difference in differences)
     return "| " + " | ".join([*cells, _with_spread(differences), f"{better} of {len(differences)}"]) + " |"
+
+
+def _value(scores: dict, *keys: str) -> float | None:
+    """The value that the keys lead to, None where there is none."""
+    found = scores
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _with_spread(values: list[float]) -> str:

@@ -129,7 +129,8 @@ def train_tsal(
 
     share: of the labelled stills of `crops` that keeps its labels, drawn by the seed of `setting`. header: of a detector. first: settings of
     the start, which are those of round r0. loop: of all that follows; every one of them makes the same number of steps with as many labels.
-    What is kept is the best epoch's, by the same validation stills for all. Raises ValueError as `split_labels`, `check_arms`.
+    What is kept is the best epoch's, by the same validation stills for all. Raises ValueError as `split_labels`, `check_arms`
+    and GrowingSet.
     """
     check_arms(arms)
     if loop.num_batches == 0:
@@ -138,6 +139,7 @@ def train_tsal(
         load_still_crops(crops / "stills_train.parquet", setting.scheme.num_landmarks), share, round_seed(setting.seed, "labels")
     )
     material = Material(labelled, unlabelled_frames(others, tracks), view)
+    GrowingSet(material.frames, growing, loop.max_epochs)  # what it refuses must not wait until the start is trained
     header = {**header, "round": "tsal", "data_hashes": {"stills_train": checkpoint.file_hash(crops / "stills_train.parquet")}}
     seed = round_seed(setting.seed, "tsal")
 

@@ -65,6 +65,13 @@ def test_a_method_beside_the_rounds_gets_a_row_for_each_setting_and_arm():
     assert methods({"a": []}, {"a": {"rounds": {}}}) == []
 
 
+def test_a_method_without_arms_gets_a_row_for_each_system():
+    scores = {"rounds": {}, "brf": {"backbone": run(0.04, None)["r0"]["detector"], "brf": {"head_scan": {"nme_inter_ocular": 0.03}}}}
+    rows = [line for line in methods({"a": ["x=1"]}, {"a": scores}) if line.startswith("| `x=1`")]
+    assert [row.split(" | ")[1:4] for row in rows[2:]] == [["backbone", "1", "4.00 ± 0.00"], ["brf", "1", "3.00 ± 0.00"]]
+    assert rows[3].endswith("| -1.00 ± 0.00 | 1 of 1 |") and " | - | " in rows[3]  # what it lacks is not shown
+
+
 def test_a_grid_has_all_combinations():
     assert grid_runs("g", {"backbone": ["mdm", "hgn"], "rounds.r1.threshold": [0.02, 1e-05], "crop.flip": [True]}) == {
         f"g-backbone={backbone},rounds.r1.threshold={value},crop.flip=true": [

@@ -276,3 +276,11 @@ def test_a_run_that_cannot_be_is_refused_before_anything_is_read(arms, changes, 
     settings = loop(**{"num_batches": 2, **changes})
     with pytest.raises(ValueError, match=reason):
         train_tsal(setting(), header("mdm"), tmp_path, [], 0.5, PARAMETERS, VIEW, GROWING, arms, loop(), settings, tmp_path)
+
+
+def test_stages_of_self_training_that_cannot_be_are_refused_before_anything_is_trained(tmp_path):
+    write_stills(tmp_path)
+    settings, growing = loop(num_batches=2), SelfTrainingParameters(5, 0.5)
+    with pytest.raises(ValueError, match="in 5 stages needs as many epochs, found 2"):
+        train_tsal(setting(), header("mdm"), tmp_path, [], 0.5, PARAMETERS, VIEW, growing, ARMS, loop(), settings, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
