@@ -41,6 +41,8 @@ SAME_FACE_IOU = 0.25
 # So far (in units of d, root mean square) MTCNN's five points may be from where the landmarks let expect them. For landmarks without a
 # contour, whose box is a small part of the face's.
 SAME_FACE_DISTANCE = 0.3
+# MTCNN's box is about 1.2 times the landmarks': what is smaller than this share of these, near a face in doubt, is no face or another's.
+SAME_SIZE = 0.9
 # Two sets of points whose boxes overlap this much have come to lie on one face.
 DUPLICATE_IOU = 0.6
 # A face that is found this near (sides of its box) to where one was lost is the same.
@@ -281,7 +283,10 @@ class FaceTracker:
             if not face.failures or (face.failures - 1) % self._parameters.search_every:
                 continue
             box = bounding_box(face.points)
-            found = sorted(self._free(self._models.find_near(frame, box)), key=lambda detection: _away(detection.box, box))
+            found = [
+                detection for detection in self._free(self._models.find_near(frame, box)) if _side(detection.box) >= SAME_SIZE * _side(box)
+            ]
+            found.sort(key=lambda detection: _away(detection.box, box))
             if not found or _away(found[0].box, box) > SAME_PLACE:
                 continue
             if face.failure == NO_FACE and self._is_on(face.points, found[0]):  # and all other checks have passed
@@ -443,9 +448,14 @@ def _area(box: np.ndarray) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
+def _side(box: np.ndarray) -> float:
+    """The larger side of a box."""
+    return float((box[2:] - box[:2]).max())
+
+
 def _away(box: np.ndarray, other: np.ndarray) -> float:
     """Distance of the middles of two boxes, in larger sides of the first."""
-    return float(np.linalg.norm((box[:2] + box[2:] - other[:2] - other[2:]) / 2) / (box[2:] - box[:2]).max())
+    return float(np.linalg.norm((box[:2] + box[2:] - other[:2] - other[2:]) / 2) / _side(box))
 
 
 def _rms(first: np.ndarray, second: np.ndarray) -> float:

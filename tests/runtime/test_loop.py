@@ -157,6 +157,16 @@ def test_a_face_that_mtcnn_sees_only_in_a_search_stays_as_it_is(world):
     assert scene.calls.count("find_near") == 1 and scene.calls[-4:] == ["find_near"] + ["track"] * 3  # not detected anew
 
 
+def test_something_smaller_near_an_uncertain_face_is_not_taken_for_it(world):
+    scene = world(moving, 6)
+    scene.confirm = lambda picture, five_points: None
+    small = (moving(4) - moving(4).mean(0)) * 0.8 + moving(4).mean(0)
+    scene.find_near = lambda picture, box: [Face(bounding_box(small), small, 0.95)]
+    states = scene.run()
+    assert [state.state.name for state in states[4:]] == ["uncertain"] * 2
+    np.testing.assert_allclose(states[4].points_frame, moving(4), atol=1e-3)
+
+
 def test_about_an_uncertain_face_is_searched_now_and_then(world):
     scene = world(lambda number: moving(number) if number < 4 else None, 12)
     asked = []
