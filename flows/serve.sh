@@ -5,14 +5,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 port="${PREFECT_SERVER_API_PORT:-4200}"
 export PREFECT_API_URL="http://127.0.0.1:$port/api"
 
-# Both in the background, the server in a process group of its own: Ctrl-C ends the worker first, which still has to tell the server.
+# Server and worker in process groups of their own: Ctrl-C comes to this script, which ends the worker first, for that has to tell the server.
 set -m
 prefect server start --host 127.0.0.1 --port "$port" --log-level WARNING &
 server=$!
-set +m
 worker=
 finish() {
-  [[ -z "$worker" ]] || { kill "$worker" 2>/dev/null || true; wait "$worker" || true; }
+  if [[ -n "$worker" ]]; then
+    pkill -TERM -P "$worker" || true  # its flows, for whose end it would wait
+    kill "$worker" 2>/dev/null || true
+    wait "$worker" || true
+  fi
   kill "$server" 2>/dev/null || true
   wait "$server" || true
 }
