@@ -240,6 +240,24 @@ def test_one_face_has_one_id_and_its_points_are_on_it(project: Path) -> None:
         assert away < 0.5 * np.ptp(points, 0).max()
 
 
+def test_a_rendered_face_that_leaves_is_found_again_in_time_and_keeps_its_id(project: Path) -> None:
+    clip = project / "data/rendered/clips/rendered_test_000"
+    truth = read_table(clip.with_suffix(".parquet"))["points_frame"]
+    shown = [frame for _, _, frame in read_frames(clip.with_suffix(".mp4"))]
+    tracker = credulous(project, cut_difference=255.0)
+    half, away = len(shown) // 2, 24
+    seen = [tracker(frame) for frame in [*shown[:half], *[np.full_like(shown[0], 90)] * away, *shown[half:]]]
+    gone, back = seen[half : half + away], seen[half + away :]
+    lost = next(number for number, faces in enumerate(gone) if faces and faces[0].state is State.lost)
+    assert lost <= 10  # face_every + patience - 1
+    assert not any(gone[lost + 1 :])
+    found = next(number for number, faces in enumerate(back) if faces)
+    assert found < 2  # search_every
+    assert {face.face_id for faces in seen for face in faces} == {0}
+    distance = np.linalg.norm(back[found][0].points_frame.mean(0) - truth[half + found].mean(0))
+    assert distance < 0.5 * np.ptp(truth[half + found], 0).max()
+
+
 @pytest.mark.parametrize(
     ("key", "value", "stage", "named"),
     [
