@@ -81,3 +81,7 @@ def test_all_commands_of_other_threads_can_be_ended():
     process_group.end_all()
     thread.join(20)
     assert not thread.is_alive() and "here" in ended[0] and not process_group.running
+    with pytest.raises(process_group.CommandError, match="`true` was not started: the flow is being cancelled"):
+        process_group.run(["true"], lambda line: None)
+    process_group.begin()
+    assert process_group.run(["echo", "again"], lambda line: None) == ["again"]
