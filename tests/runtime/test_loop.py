@@ -157,6 +157,14 @@ def test_a_face_that_mtcnn_sees_only_in_a_search_stays_as_it_is(world):
     assert scene.calls.count("find_near") == 1 and scene.calls[-4:] == ["find_near"] + ["track"] * 3  # not detected anew
 
 
+def test_points_that_lie_half_beside_the_face_are_put_back(world):
+    scene = world(moving, 6)
+    scene.tracker_drift = np.array([45, 0], np.float32)  # boxes of 100 px overlap by 55 / 145
+    states = scene.run(replace(PARAMETERS, cycle_every=100, verify_every=100))
+    errors = [np.abs(state.points_frame - truth).max() for state, truth in zip(states, scene.truth, strict=True)]
+    assert errors[3] > 15 and errors[4] < 1e-3
+
+
 def test_something_smaller_near_an_uncertain_face_is_not_taken_for_it(world):
     scene = world(moving, 6)
     scene.confirm = lambda picture, five_points: None
