@@ -176,7 +176,7 @@ def test_a_sibling_stands_beside_the_rounds(project: Path) -> None:
     assert repro(project) == ["baseline@tsal", "report"]
     assert "</svg>" in (project / "reports/baselines/tsal.svg").read_text()
     metrics = json.loads((project / "reports/metrics.json").read_text())
-    assert list(metrics) == ["rounds", "tsal"]
+    assert list(metrics) == ["rounds", "brf", "tsal"]
     assert list(metrics["tsal"])[:4] == ["start", "supervised", "self_training", "asynchronous"]
     for systems in metrics["tsal"].values():
         assert list(systems) == ["detector"]

@@ -87,7 +87,8 @@ def test_the_errors_of_a_backbone_by_hand():
     zeros = np.zeros((6, 5), np.float32)
     recording = Recording(points, truth, zeros + 0.5, np.zeros_like(points), zeros, still, None)
     assert refine.sequence_errors(None, [recording]) == pytest.approx((9 / 5, 3.0))
-    assert refine.usable(recording, 100.0) and not refine.usable(recording, 9.0)
+    limit = 3 / refine.LOST
+    assert refine.usable(recording, 1.1 * limit) and not refine.usable(recording, 0.9 * limit)
 
 
 def test_the_head_learns_to_calm_a_noisy_backbone():
