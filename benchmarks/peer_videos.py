@@ -37,7 +37,7 @@ Method = Callable[[], AbstractContextManager[Follow]]  # a new one for every vid
 
 def methods(models: Path, ours: Path | None) -> dict[str, Method]:
     """Every method that can run here, by name."""
-    found: dict[str, Method] = {"STRRN": lambda: _ours(ours)}
+    found: dict[str, Method] = {"STRRN": lambda: ours(ours)}
     for peer in PEERS:
         if not peer.missing(models):
             found[peer.name] = lambda peer=peer: _peer(peer.open(models / peer.model, 1, True))
@@ -45,7 +45,8 @@ def methods(models: Path, ours: Path | None) -> dict[str, Method]:
 
 
 @contextmanager
-def _ours(models: Path | None) -> Iterator[Follow]:
+def ours(models: Path | None) -> Iterator[Follow]:
+    """This project's tracker over the models of a folder, None: those that `strrn track` takes."""
     tracker = Tracker(models)
     yield lambda frame, seconds: next((face.points_frame for face in tracker(frame, seconds) if face.has_points), None)
 
