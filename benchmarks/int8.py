@@ -19,12 +19,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.peer_videos import followed, ours
+from benchmarks.peer_videos import ours, rendered_scores
 from strrn.core.landmarks import load_scheme
-from strrn.core.progress import progress
-from strrn.evaluation.clips import DATASETS, rendered_clips
-from strrn.evaluation.predictions import ClipPredictions, read_truth
-from strrn.evaluation.score import score_with_truth
+from strrn.evaluation.clips import DATASETS
 from strrn.runtime.models import DETECTOR_FILE, TRACKER_FILE
 from strrn.runtime.tracker import default_models
 from strrn.stages import logs
@@ -79,17 +76,12 @@ def quantize(source: Path, out: Path) -> None:
 
 def costs(folders: Sequence[Path], rendered: Path) -> Table:
     """A row for each pair of models and kind of test clip."""
-    scheme, clips = load_scheme("ibug68"), rendered_clips(rendered)
+    scheme = load_scheme("ibug68")
     table = Table("models", "MB", "clips", "error %", "jitter %", "lag, frames")
     for folder in folders:
         size = sum((folder / name).stat().st_size for name in (TRACKER_FILE, DETECTOR_FILE)) / 1e6
         for dataset in DATASETS.values():
-            chosen = [clip for clip in clips if clip.dataset == dataset]
-            predictions = {}
-            for clip in progress(chosen, f"{folder}, {dataset}"):
-                points = followed(clip.path, lambda folder=folder: ours(folder))
-                predictions[clip.clip_id] = ClipPredictions(points, np.full(points.shape[:2], np.nan, np.float32), ("",) * len(points))
-            scores = score_with_truth(predictions, {clip.clip_id: read_truth(clip.truth, scheme) for clip in chosen}, scheme, 0.08)
+            scores = rendered_scores(rendered, dataset, str(folder), lambda folder=folder: ours(folder), scheme)
             figures = 100 * scores["nme_inter_ocular"], 100 * scores["residual_jitter"], scores["lag_e1"]
             table.add_row(str(folder), f"{size:.1f}", dataset, *(f"{figure:.3f}" for figure in figures))
     return table

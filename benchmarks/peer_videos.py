@@ -83,19 +83,22 @@ def real_table(videos: Sequence[Path], candidates: dict[str, Method], scheme: La
     return table
 
 
+def rendered_scores(rendered: Path, dataset: str, name: str, method: Method, scheme: LandmarkScheme) -> dict:
+    """What `score_with_truth` says of a method on one kind of rendered test clips."""
+    predictions, truths = {}, {}
+    for clip in progress([clip for clip in rendered_clips(rendered) if clip.dataset == dataset], f"{name}, {dataset}"):
+        points = followed(clip.path, method)
+        predictions[clip.clip_id] = ClipPredictions(points, np.full(points.shape[:2], np.nan, np.float32), ("",) * len(points))
+        truths[clip.clip_id] = read_truth(clip.truth, scheme)
+    return score_with_truth(predictions, truths, scheme, 0.08)
+
+
 def rendered_tables(rendered: Path, candidates: dict[str, Method], scheme: LandmarkScheme) -> Iterator[Table]:
     """Figures against the truth, a table for each kind of test clip."""
-    clips = rendered_clips(rendered)
     for dataset in DATASETS.values():
         table = Table("method", "residual jitter %", "E3 over the truth's %", "lag, frames", "lost frames %", title=dataset)
-        chosen = [clip for clip in clips if clip.dataset == dataset]
-        truths = {clip.clip_id: read_truth(clip.truth, scheme) for clip in chosen}
         for name, method in candidates.items():
-            predictions = {}
-            for clip in progress(chosen, f"{name}, {dataset}"):
-                points = followed(clip.path, method)
-                predictions[clip.clip_id] = ClipPredictions(points, np.full(points.shape[:2], np.nan, np.float32), ("",) * len(points))
-            scores = score_with_truth(predictions, truths, scheme, 0.08)
+            scores = rendered_scores(rendered, dataset, name, method, scheme)
             figures = [100 * scores["residual_jitter"], 100 * scores["jitter_e3_excess"], scores["lag_e1"], 100 * scores["missing"]]
             table.add_row(name, *(f"{figure:.2f}" for figure in figures))
         yield table

@@ -18,6 +18,7 @@ from strrn.models.brf import Refiner
 from strrn.training.loop import History, LoopParameters, train
 from strrn.training.pretrain import Setting
 from strrn.training.reference import Reference
+from strrn.training.tracker import to_other_crop
 
 # N crops (size // stride, size // stride, 3) uint8 -> points_crop (N, L, 2), confidence (N, L), patches (N, L, m, m) of heatmaps or None
 Look = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
@@ -225,7 +226,7 @@ def unroll(model: Refiner, batch: dict[str, Tensor], truncate: int | None = None
     refined = batch["points"][:, 0]
     state = model.first_state(len(refined))
     for t in range(1, batch["points"].shape[1]):
-        before = to_crop(refined, batch["matrix"][:, t])
+        before = to_other_crop(refined, batch["matrix"][:, t])
         if truncate and t % truncate == 0:
             before, state = before.detach(), state.detach()
         patches = batch["patches"][:, t].float() if "patches" in batch else None
@@ -233,11 +234,6 @@ def unroll(model: Refiner, batch: dict[str, Tensor], truncate: int | None = None
             batch["points"][:, t], batch["confidence"][:, t], before, before + batch["flow"][:, t], batch["flow_error"][:, t], state, patches
         )
         yield t, refined, before
-
-
-def to_crop(points: Tensor, matrix: Tensor) -> Tensor:
-    """points (B, L, 2) through the matrices (B, 2, 3)."""
-    return points @ matrix[:, :, :2].transpose(1, 2) + matrix[:, None, :, 2]
 
 
 def refine_step(parameters: JitterParameters, distance: float) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
@@ -249,7 +245,7 @@ def refine_step(parameters: JitterParameters, distance: float) -> Callable[[nn.M
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         total, count = 0.0, 0
         for t, refined, before in unroll(model, batch, parameters.truncate):
-            truth, truth_before = batch["truth"][:, t], to_crop(batch["truth"][:, t - 1], batch["matrix"][:, t])
+            truth, truth_before = batch["truth"][:, t], to_other_crop(batch["truth"][:, t - 1], batch["matrix"][:, t])
             valid = torch.isfinite(truth).all(-1) & torch.isfinite(truth_before).all(-1)
             unit = SCALE * distance
             residual = torch.where(valid[..., None], refined - truth, 0.0) / unit
@@ -269,7 +265,7 @@ def sequence_errors(model: Refiner | None, recordings: Sequence[Recording]) -> t
         steps = _untouched(batch) if model is None else unroll(model, batch)
         for t, refined, before in steps:
             residual = refined - batch["truth"][:, t]
-            change = residual - (before - to_crop(batch["truth"][:, t - 1], batch["matrix"][:, t]))
+            change = residual - (before - to_other_crop(batch["truth"][:, t - 1], batch["matrix"][:, t]))
             for index, value in ((0, residual), (2, change)):
                 lengths = value.norm(dim=-1)
                 known = torch.isfinite(lengths)
@@ -280,7 +276,7 @@ def sequence_errors(model: Refiner | None, recordings: Sequence[Recording]) -> t
 
 def _untouched(batch: dict[str, Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]:
     for t in range(1, batch["points"].shape[1]):
-        yield t, batch["points"][:, t], to_crop(batch["points"][:, t - 1], batch["matrix"][:, t])
+        yield t, batch["points"][:, t], to_other_crop(batch["points"][:, t - 1], batch["matrix"][:, t])
 
 
 def relative_error(recordings: Sequence[Recording]) -> Callable[[nn.Module], float]:
