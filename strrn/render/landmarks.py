@@ -15,21 +15,22 @@ from strrn.render.mesh import BODY, MASKS, Mesh
 from strrn.render.rasteriser import rasterise
 
 NUM_LANDMARKS = 68
-# Landmark -> vertices of base.obj of the person's right half (image left) and the middle; two vertices stand for their mean.
+# Landmark -> vertices of base.obj of the person's right half (image left) and the middle; several stand for their mean, and three may be
+# different ones.
 RIGHT_VERTICES = {
     27: (132,),
     28: (131, 135),
     29: (164,),
     30: (294, 5134),
-    31: (286,),
+    31: (286, 320, 326),
     32: (313,),
     33: (317,),
-    36: (21,),
+    36: (*6 * (21,), 41, 4848),
     37: (4848, 4848, 4849),
     38: (4865,),
     39: (66, 66, 50),
-    40: (47,),
-    41: (41, 41, 36),
+    40: (*6 * (47,), 4865),
+    41: (*4 * (41,), 36, 36, 4848),
     48: (425,),
     49: (5354,),
     50: (450, 456),
@@ -37,7 +38,7 @@ RIGHT_VERTICES = {
     57: (492,),
     58: (486,),
     59: (406, 480),
-    60: (3708, 446),
+    60: (446,),
     61: (470, 471, 474),
     62: (474,),
     66: (493,),
@@ -72,8 +73,8 @@ FAN_INNER = 0.35  # dm; nearer surfaces are inside the mouth
 CONTOUR_POINTS = 17
 # Brow: where its middle line runs in the rest pose, outer to inner end, for the person's right (negative x).
 BROW_X = np.array([0.558, 0.467, 0.350, 0.231, 0.117])
-BROW_Y = np.array([7.444, 7.523, 7.548, 7.538, 7.497])
-BROW_ABOVE = 0.3  # landmarks lie this share of the half width above the middle line: annotators mark the upper edge more than the lower
+BROW_Y = np.array([7.426, 7.505, 7.530, 7.520, 7.479])
+BROW_ABOVE = 0.8  # landmarks lie this share of the half width above the middle line: annotators mark the upper edge
 DEPTH_TOLERANCE = 0.045  # dm; a point this little behind the nearest surface still counts as visible (lids and lips fold)
 
 
@@ -132,11 +133,12 @@ def _inner_points(mesh: Mesh) -> SurfacePoints:
     vertices, weights = np.zeros((41, 3), np.int32), np.zeros((41, 3), np.float32)
     for row, landmark in enumerate(range(27, NUM_LANDMARKS)):
         names = RIGHT_VERTICES[MIRRORED.get(landmark, landmark)]
-        ours = mesh.of_base[list(names)]
+        different, counts = np.unique(names, return_counts=True)
+        ours = mesh.of_base[different]
         if landmark in MIRRORED:
             ours = _mirror(mesh, ours)
         vertices[row, : len(ours)] = ours
-        weights[row, : len(ours)] = 1 / len(ours)
+        weights[row, : len(ours)] = counts / len(names)
     return SurfacePoints(vertices, weights)
 
 

@@ -87,9 +87,9 @@ def test_contour_moves_smoothly_with_yaw(studio, actor):
 def test_points_are_the_projection_of_their_vertices(studio, actor, toy_mesh):
     """Pinhole camera by hand: x' = f X / (d - Z) with f = scale * d."""
     view = pose(yaw=0.4, pitch=-0.2, roll=0.1, distance=10.0)
-    found = landmark_points(studio, actor, actor.neutral, view)[31, :2]
+    found = landmark_points(studio, actor, actor.neutral, view)[38, :2]
     cy, sy, cp, sp, cr, sr = np.cos(0.4), np.sin(0.4), np.cos(-0.2), np.sin(-0.2), np.cos(0.1), np.sin(0.1)
-    x, y, z = actor.neutral[toy_mesh.of_base[RIGHT_VERTICES[31][0]]].astype(float)
+    x, y, z = actor.neutral[toy_mesh.of_base[RIGHT_VERTICES[38][0]]].astype(float)
     x, z = cy * x + sy * z, -sy * x + cy * z
     y, z = cp * y - sp * z, sp * y + cp * z
     x, y = cr * x - sr * y, sr * x + cr * y

@@ -86,9 +86,14 @@ def write_anny(root: Path) -> None:
 def _renumber(body: np.ndarray) -> np.ndarray:
     """Numbers such that the vertices which the landmark map names lie where they belong: (V,) old -> new."""
     wanted: dict[int, tuple[float, float]] = {}
-    for landmark, vertices in RIGHT_VERTICES.items():
-        for vertex in vertices:
-            wanted[vertex] = PLACES[landmark]
+    # A vertex that several landmarks use lies with the one that uses it most.
+    shares = {
+        (vertices.count(vertex) / len(vertices), vertex): PLACES[landmark]
+        for landmark, vertices in RIGHT_VERTICES.items()
+        for vertex in vertices
+    }
+    for (_, vertex), place in sorted(shares.items()):
+        wanted[vertex] = place
     for count, vertex in enumerate(RIGHT_LID):
         wanted.setdefault(vertex, (-0.43 + 0.28 * count / (len(RIGHT_LID) - 1), 7.39))
     assert set(PLACES) | set(MIRRORED) == set(range(27, 68))
