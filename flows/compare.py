@@ -9,10 +9,7 @@ of this commit is not run again; after a commit that changes no stage, DVC takes
 """
 
 import argparse
-import os
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated
@@ -29,6 +26,7 @@ from flows.commands import git
 from flows.experiments import Runs, experiment_refs, grid_runs, metrics, read_plan, seeds
 from flows.graph import DVC
 from flows.train import stage_environment
+from strrn.core.environment import PACKAGES, environment
 
 DATASETS = ("rendered_test", "head_scan")
 COLUMNS = {
@@ -40,7 +38,6 @@ COLUMNS = {
 }
 ERROR = "nme_inter_ocular"
 CONTROL = "supervised"  # the arm that other arms of a method are measured by, where it has one of this name
-PACKAGES = ("dvc", "torch", "numpy", "prefect")
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
@@ -120,10 +117,10 @@ def conclusion(runs: Runs, rows: list[dict]) -> list[str]:
 
 def made_with() -> list[str]:
     """A line about commit, Python, packages and machine of this comparison."""
-    packages = ", ".join(f"{package} {_version(package)}" for package in PACKAGES)
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    about = environment()
+    packages = ", ".join(f"{package} {about[package]}" for package in PACKAGES)
     commit = git("rev-parse", "--short", "HEAD").strip()
-    return [f"Commit {commit}; Python {platform.python_version()}, {packages}; {machine}."]
+    return [f"Commit {commit}; Python {about['python']}, {packages}; {about['system']}, {about['processor']}, {about['cores']} cores."]
 
 
 def table(runs: list[dict], title: str, command: str) -> str:
@@ -213,13 +210,6 @@ def _value(scores: dict, *keys: str) -> float | None:
 
 def _with_spread(values: list[float]) -> str:
     return f"{mean(values):.2f} ± {stdev(values) if len(values) > 1 else 0:.2f}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def main() -> None:

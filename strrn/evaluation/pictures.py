@@ -1,6 +1,7 @@
 """Pictures of the report: faces with points, best and worst frames, sheets of renders, the overlay clip."""
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,13 +13,14 @@ import numpy as np
 from strrn.core.geometry import CropTransform, bounding_box
 from strrn.core.images import draw_points, encode_jpeg
 from strrn.core.landmarks import LandmarkScheme
-from strrn.core.video import VideoWriter, read_frames
+from strrn.core.video import VideoWriter, probe, read_frames
 
 # RGB
 TRUTH_COLOUR = (255, 255, 255)
 BEFORE_COLOUR = (255, 140, 60)
 AFTER_COLOUR = (70, 220, 160)
 MARGIN = 1.45  # side of a shown window / larger side of the face's box
+log = logging.getLogger(__name__)
 
 
 def window(box: np.ndarray, size: int) -> CropTransform:
@@ -75,13 +77,16 @@ def write_overlay(
 ) -> int:
     """An MP4 of the clip with one panel per system (title -> points_frame (T, L, 2)) side by side, cut to where the face goes.
 
-    Returns the number of frames, that of the shortest system. Raises ValueError where no system has a point in any frame.
+    Where no system has a point in any frame, the panels show the frames alone. Returns the number of frames, that
+    of the shortest system.
     """
     count = min(map(len, systems.values()))
     every = np.concatenate([points[:count].reshape(-1, 2) for points in systems.values()])
     every = every[np.isfinite(every).all(-1)]
     if len(every) == 0:
-        raise ValueError(f"{clip}: no system has points in any frame, there is nothing to overlay")
+        log.warning("%s: no system has points in any frame; the overlay shows the clip alone", clip)
+        about = probe(clip)
+        every = np.array([[0, 0], [about.width - 1, about.height - 1]], float)
     # Percentiles: one wild frame must not make the face small in all the others.
     box = np.concatenate([np.percentile(every, 1, axis=0), np.percentile(every, 99, axis=0)])
     transform = window(box, height)

@@ -82,6 +82,14 @@ def acceptance_table(summaries: Mapping[str, Mapping]) -> list[dict]:
     ]
 
 
+def alike(made_with: Mapping[str, Mapping[str, object]]) -> list[tuple[str, str]]:
+    """(models, what they were made with), a row for all models that were made with the same."""
+    groups: dict[str, list[str]] = {}
+    for model, about in made_with.items():
+        groups.setdefault(", ".join(f"{name} {value}" for name, value in about.items()), []).append(model)
+    return [(", ".join(models), text) for text, models in groups.items()]
+
+
 def headline(rounds: Mapping[str, Mapping]) -> list[dict]:
     """The four numbers at the top: the last round's tracker beside the first round's detector, less is better in all."""
     names = list(rounds)

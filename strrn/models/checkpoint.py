@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from strrn.core.environment import environment
 from strrn.core.files import atomic
 from strrn.core.landmarks import scheme_from_dict
 from strrn.models.hourglass import HGN
@@ -39,11 +40,13 @@ def build(header: dict) -> nn.Module:
 
 
 def save(path: Path | str, module: nn.Module, header: dict) -> None:
-    """Write the weights and the header, atomically."""
+    """Write the weights and the header, atomically; with it goes what they were made with (`environment`, and `device`)."""
     missing = HEADER_KEYS - header.keys()
     if missing:
         raise ValueError(f"{path}: model header lacks {sorted(missing)}")
     tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    header = {**header, "environment": {**environment(), "device": device}}
     with atomic(path) as temporary:
         save_file(tensors, temporary, metadata={"header": json.dumps(header, sort_keys=True)})
 
@@ -51,21 +54,26 @@ def save(path: Path | str, module: nn.Module, header: dict) -> None:
 def load(path: Path | str, build: Callable[[dict], nn.Module] = build) -> tuple[nn.Module, dict]:
     """(network in eval mode, header). build: makes the untrained network of a header. Raises FileNotFoundError, or ValueError for a
     file that is not one of ours."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no model at {path}: run `dvc repro` to train one")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("header", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a model of this project: {error}") from error
+    header = read_header(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     module = build(header)
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path}: its weights do not fit its header: {error}") from error
     return module.eval(), header
+
+
+def read_header(path: Path | str) -> dict:
+    """What `save` wrote beside the weights. Raises FileNotFoundError, or ValueError for a file that is not one of ours."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no model at {path}: run `dvc repro` to train one")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("header", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a model of this project: {error}") from error
 
 
 def file_hash(path: Path | str) -> str:

@@ -17,6 +17,7 @@ from strrn.evaluation.predictions import ClipPredictions, read_predictions, read
 from strrn.evaluation.rounds import EvaluateParameters, collect, extreme_frames, read_frames_table
 from strrn.evaluation.tradeoff import BACKBONE, curve_rows
 from strrn.methods.selection import Selection
+from strrn.models.checkpoint import read_header
 from strrn.render.contact_sheet import contact_sheet
 from strrn.stages import logs
 from strrn.stages.evaluate import load_clips
@@ -72,6 +73,11 @@ def main() -> None:
     scores = {"brf": BRF_SCORES} | {name: BASELINE_SCORES / f"{name}.json" for name in siblings}
     metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, scores)
     write_json(REPORTS / "metrics.json", metrics)
+    headers = {
+        f"{name} {model}": read_header(MODELS / name / f"{model}.safetensors") for name in rounds for model in ("detector", "tracker")
+    }
+    made_with = {model: {"train_seed": header["train_seed"], **header["environment"]} for model, header in headers.items()}
+    write_json(REPORTS / "environment.json", made_with)
     for name, table in rows.items():
         curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
 
@@ -130,6 +136,7 @@ def main() -> None:
         "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
         "stills": "" if stills is None else pictures.jpeg_uri(stills),
         "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),
+        "made_with": report.alike(made_with),
         "parameters": PARAMS_FILE.read_text(encoding="utf-8"),
     }
     report.write_report(REPORTS / "report.html", content)

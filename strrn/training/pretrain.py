@@ -57,6 +57,7 @@ class Setting:
             "size": self.reference.size,
             "round": round_name,
             "data_hashes": data_hashes,
+            "train_seed": self.seed,
         }
 
 

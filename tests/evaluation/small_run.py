@@ -10,7 +10,9 @@ from strrn.core.landmarks import load_scheme
 from strrn.core.tables import predictions_schema, stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
 from strrn.evaluation.predict import cycle_schema
+from strrn.models import checkpoint
 from strrn.stages.paths import BRF_PREDICTIONS, MODELS, PREDICTIONS, PSEUDO
+from tests.models.small import build, header
 
 SCHEME = load_scheme("ibug68")
 L = SCHEME.num_landmarks
@@ -136,6 +138,7 @@ def make_run(root: Path) -> None:
         for model in ("detector", "tracker"):
             log = "".join(f"{epoch},validation_error,{noise / (epoch + 20)}\n{epoch},points,0.1\n" for epoch in range(5))
             write_text(root / MODELS / round_name / f"{model}.log.csv", "epoch,name,value\n" + log)
+            checkpoint.save(root / MODELS / round_name / f"{model}.safetensors", build("mdm"), {**header("mdm"), "train_seed": 7})
     # BRF's predictions: those of r1, with the detector as the backbone and the calmer tracker as what the head made of it.
     for source, name in (("detector", "backbone"), ("tracker", "brf")):
         (_parent(root / BRF_PREDICTIONS / "x").parent / f"{name}.parquet").write_bytes(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strrn.core.geometry import bounding_box
-from strrn.core.video import VideoWriter, probe
+from strrn.core.video import VideoWriter, probe, read_frames
 from strrn.evaluation.pictures import MARGIN, ShownFrame, compare_frames, jpeg_uri, window, write_overlay
 from tests.evaluation.small_run import SCHEME, path_of_face, picture
 
@@ -44,6 +44,8 @@ def test_overlay_is_cut_to_the_face_and_survives_lost_frames(clip, tmp_path):
     info = probe(tmp_path / "o.mp4")
     assert (info.height, info.width, info.num_frames) == (80, 160, 3)
     nothing = {"a": np.full_like(points, np.nan)}
-    with pytest.raises(ValueError, match=r"no system has points"):
-        write_overlay(tmp_path / "o.mp4", clip, nothing, SCHEME, fps=25, height=80, quality=25)
+    assert write_overlay(tmp_path / "n.mp4", clip, nothing, SCHEME, fps=25, height=80, quality=10) == 4
+    _, _, shown = next(read_frames(tmp_path / "n.mp4"))
+    face = picture(path_of_face(4)[0])
+    assert shown.mean() == pytest.approx(face.mean() * (face.shape[0] / face.shape[1]) / MARGIN**2, rel=0.25)  # all of it, nothing else
     assert np.isnan(bounding_box(nothing["a"][0])).all()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from strrn.core.files import write_json
@@ -57,6 +58,17 @@ def test_metrics_are_of_the_agreed_form(run):
     for dataset in ("rendered_test", "head_scan"):
         for name in ("nme_inter_ocular", "residual_jitter"):
             assert last[dataset][name] / first[dataset][name] == pytest.approx(0.25, abs=0.03)
+
+
+def test_seed_and_environment_of_every_model_are_written_down(run):
+    made_with = json.loads((run / "reports/environment.json").read_text())
+    assert list(made_with) == ["r0 detector", "r0 tracker", "r1 detector", "r1 tracker"]
+    for about in made_with.values():
+        assert about["train_seed"] == 7 and about["torch"] == torch.__version__ and about["device"]
+    line = re.search(
+        r"r0 detector, r0 tracker, r1 detector, r1 tracker trained with train_seed 7, (.*)\.", (run / "reports/report.html").read_text()
+    )
+    assert line and f"torch {torch.__version__}" in line[1]
 
 
 def test_brf_stands_beside_the_rounds(run):

@@ -1,3 +1,5 @@
+import platform
+
 import pytest
 import torch
 
@@ -10,6 +12,8 @@ def test_what_is_saved_is_loaded(name, tmp_path):
     model = build(name).eval()
     checkpoint.save(tmp_path / "model.safetensors", model, header(name))
     loaded, read = checkpoint.load(tmp_path / "model.safetensors")
+    made_with = read.pop("environment")
+    assert made_with["python"] == platform.python_version() and made_with["torch"] == torch.__version__
     assert read == header(name)
     assert not loaded.training
     assert checkpoint.weights_hash(loaded) == checkpoint.weights_hash(model)
