@@ -172,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             checkpoint.save(file, checkpoint.build(headers[name]), headers[name])
         for name in [name for name in names if name != "strrn"]:
             models = files[name], files["strrn"]
-            run = partial(run_row, crops=CROPS.absolute(), size=setting.reference.size, models=models, hashes=tuple(map(file_hash, models)))
+            hashes = tuple(map(file_hash, models))
+            run = partial(run_row, crops=CROPS.absolute(), size=setting.reference.size, models=models, hashes=hashes, temporal=True)
             table.add_row(name, f"{mining(run, tracks, workers):.0f}")
     Console().print(table)
 

@@ -56,7 +56,7 @@ class HGNParameters:
 
 @dataclass
 class STRRNParameters:
-    """See STRRN and SpatialModule. geometry: signed_log, or log as in the paper."""
+    """See STRRN and SpatialModule. geometry: signed_log, log as in the paper, or none."""
 
     hidden_size: int
     geometry: GeometryEncoding

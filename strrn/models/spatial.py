@@ -13,10 +13,12 @@ from strrn.models.precision import full_precision
 
 
 class GeometryEncoding(Enum):
-    """log: the paper's log of absolute differences (clamped). signed_log: keeps the side, invariant to scale and roll."""
+    """log: the paper's log of absolute differences (clamped). signed_log: keeps the side, invariant to scale and roll. none: no geometry,
+    the tracker sees patches only (the paper's ablation without the spatial module)."""
 
     log = "log"
     signed_log = "signed_log"
+    none = "none"
 
 
 class CanonicalFrame(nn.Module):
@@ -92,15 +94,18 @@ class GeometryRelation(nn.Module):
 
 
 class SpatialModule(nn.Module):
-    """f_SR (eq. 3): geometry of all components and appearance of all patches, concatenated to (B, size)."""
+    """f_SR (eq. 3): geometry of all components and appearance of all patches, concatenated to (B, size); without a relation the
+    appearance alone."""
 
-    def __init__(self, patches: PatchFeatures, relation: GeometryRelation) -> None:
+    def __init__(self, patches: PatchFeatures, relation: GeometryRelation | None) -> None:
         super().__init__()
         self.patches, self.relation = patches, relation
-        self.size = patches.size + relation.size
+        self.size = patches.size + (relation.size if relation is not None else 0)
 
     def forward(self, pixels: list[Tensor], look: int, points: Tensor, canonical: Tensor) -> Tensor:
         """pixels, look: see PatchFeatures; canonical of the points (B, L, 2): see CanonicalFrame."""
+        if self.relation is None:
+            return self.patches(pixels, look, points)
         geometry = self.relation(points, canonical).flatten(1)
         return torch.cat([geometry, self.patches(pixels, look, points)], 1)
 

@@ -61,7 +61,8 @@ class STRRN(nn.Module):
         distance = float(scheme.distance(reference_shape.numpy()))
         self.unit = DISPLACEMENT_UNIT * distance
         self.frame = CanonicalFrame(reference_shape)
-        relation = GeometryRelation(scheme, GeometryEncoding(geometry), distance, geometry_feature_size)
+        encoding = GeometryEncoding(geometry)
+        relation = None if encoding is GeometryEncoding.none else GeometryRelation(scheme, encoding, distance, geometry_feature_size)
         self.spatial = SpatialModule(PatchFeatures(scheme.num_landmarks, **patches), relation)
         self.displacements = nn.ModuleList(
             Displacement(self.spatial.size, reference_shape.numel(), hidden_size, shape_prior) for _ in self.spatial.patches.samplers

@@ -5,11 +5,12 @@ import logging
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import replace
 from functools import partial
 
 from strrn.core.processes import start_worker
 from strrn.stages import logs, parallel
-from strrn.stages.parameters import load_section
+from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, MODELS, PSEUDO
 from strrn.stages.rounds import load_round
 from strrn.stages.setting import load_setting, unlabelled_tracks
@@ -24,13 +25,16 @@ def train(name: str, role: str) -> None:
     """Train the detector or the tracker (`role`) of the round `name`."""
     start, _ = load_round(name)
     setting = load_setting()
+    parameters = load_section("distil.data", DistilParameters)
+    if not load_value("temporal", bool):
+        parameters = replace(parameters, unlabelled_weight=0.0)  # eq. 6 is all about pairs of frames
     distil(
         setting,
         MODELS / start / f"{role}.safetensors",
         CROPS,
         unlabelled_tracks(setting.reference.size),
         PSEUDO / name,
-        load_section("distil.data", DistilParameters),
+        parameters,
         load_section(f"distil.{role}", LoopParameters),
         name,
         MODELS / name / f"{role}.safetensors",

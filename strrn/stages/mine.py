@@ -10,7 +10,7 @@ from strrn.core.processes import num_workers
 from strrn.data.datasets import load_track_frames
 from strrn.models import checkpoint
 from strrn.stages import logs
-from strrn.stages.parameters import load_mapping, load_section, merge_section
+from strrn.stages.parameters import load_mapping, load_section, load_value, merge_section
 from strrn.stages.paths import CROPS, MODELS, PSEUDO
 from strrn.stages.rounds import load_round
 from strrn.stages.setting import load_setting, unlabelled_rows
@@ -29,7 +29,8 @@ def main() -> None:
     paths = tuple(MODELS / start / f"{role}.safetensors" for role in ("detector", "tracker"))
     hashes = tuple(map(checkpoint.file_hash, paths))
     rows = {row["track_id"]: row for row in unlabelled_rows()}
-    on_row = partial(run_row, crops=CROPS, size=setting.reference.size, models=paths, hashes=hashes)
+    temporal = load_value("temporal", bool)
+    on_row = partial(run_row, crops=CROPS, size=setting.reference.size, models=paths, hashes=hashes, temporal=temporal)
     mine(
         [load_track_frames(CROPS / row["path"], track_id) for track_id, row in rows.items()],
         lambda tracks: map_clips(on_row, [rows[track.track_id] for track in tracks], num_workers(parameters.workers)),

@@ -24,12 +24,13 @@ class TrackerData(Enum):
 
 @dataclass(frozen=True)
 class DistilParameters:
-    """pseudo_share: part of a batch that pseudo-labels fill; lambda_det: lambda of eq. 6 (paper: 0.4);
-    unlabelled_weight: of eq. 6 beside the labelled loss; through_forward: see `cycle_losses`; pair_batch_size: pairs of unlabelled frames
+    """pseudo_share: part of a batch that pseudo-labels fill; lambda_tck, lambda_det: of the two terms of eq. 6 (paper: 1 and
+    0.4; 0 leaves one out); unlabelled_weight: of eq. 6 beside the labelled loss; through_forward: see `cycle_losses`; pair_batch_size: pairs of unlabelled frames
     in a step."""
 
     pseudo_share: float
     tracker_data: TrackerData
+    lambda_tck: float
     lambda_det: float
     unlabelled_weight: float
     through_forward: bool
@@ -38,8 +39,9 @@ class DistilParameters:
     def __post_init__(self) -> None:
         if not 0 < self.pseudo_share < 1:
             raise ValueError(f"pseudo_share must lie in (0, 1), found {self.pseudo_share}")
-        if self.lambda_det < 0 or self.unlabelled_weight < 0:
-            raise ValueError("lambda_det and unlabelled_weight must not be negative")
+        for name in ("lambda_tck", "lambda_det", "unlabelled_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
         if self.pair_batch_size < 1:
             raise ValueError(f"pair_batch_size must be at least 1, found {self.pair_batch_size}")
 
@@ -124,7 +126,13 @@ def distil(
             loaders["pair"] = Batches(dataset, parameters.pair_batch_size, seed + 2, loop.workers, loop.num_batches)
 
     if is_tracker:
-        step = ensemble_step(setting.synthetic_videos(), parameters.lambda_det, parameters.unlabelled_weight, parameters.through_forward)
+        step = ensemble_step(
+            setting.synthetic_videos(),
+            parameters.lambda_tck,
+            parameters.lambda_det,
+            parameters.unlabelled_weight,
+            parameters.through_forward,
+        )
     else:
         step = detector_step(Normaliser(setting.scheme), setting.reference.distance)
     history = train(

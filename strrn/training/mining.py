@@ -48,17 +48,23 @@ class MineParameters:
 
 @dataclass(frozen=True)
 class TrackPaths:
-    """Points of a track of T frames, (T, L, 2) each, in the crop of their frame. Row t of `tracked` starts from the detection of t - 1;
-    row t of `back_from_detection` and `back_from_track` lies in the crop of t - 1. Row 0 of these three is NaN."""
+    """Points of a track of T frames, (T, L, 2) each. `detected` and `tracked` lie in the crop of their frame; row t of `tracked` starts
+    from the detection of t - 1. Row t of `start`, that detection, and of `back_from_detection` and `back_from_track`, which should end
+    there, lies in the crop of t - 1. Row 0 of all but `detected` is NaN. Without the temporal module t - 1 is t everywhere here."""
 
     detected: np.ndarray
+    start: np.ndarray
     tracked: np.ndarray
     back_from_detection: np.ndarray
     back_from_track: np.ndarray
 
 
-def run_track(detector: nn.Module, tracker: nn.Module, track: Track) -> TrackPaths:
-    """Detect in every frame and step forward and backward between neighbours (Algorithm 1, lines 3 to 10)."""
+def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal: bool) -> TrackPaths:
+    """Detect in every frame and step forward and backward between neighbours (Algorithm 1, lines 3 to 10).
+
+    temporal: false looks at no neighbour (the paper's ablation without the temporal module). Every step then stays in its frame: the
+    tracker refines the detection, and the losses say how far it moves it, once and from where it has moved it to.
+    """
     reduced, detected = [], []
     with torch.no_grad():
         for start in range(0, len(track), BATCH):
@@ -81,17 +87,25 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track) -> TrackPat
             chunks = zip(images.split(BATCH), torch.from_numpy(starts).split(BATCH), strict=True)
             return np.concatenate([tracker.step(i, s).numpy() for i, s in chunks])
 
-        forward = step(pixels[1:], to_next(detections))
-        back_from_detection = step(pixels[:-1], to_previous(detections[1:]))
-        back_from_track = step(pixels[:-1], to_previous(forward))
+        if temporal:
+            origins = detections[:-1]
+            forward = step(pixels[1:], to_next(detections))
+            back_from_detection = step(pixels[:-1], to_previous(detections[1:]))
+            back_from_track = step(pixels[:-1], to_previous(forward))
+        else:
+            origins = detections[1:]
+            forward = back_from_detection = step(pixels[1:], origins)
+            back_from_track = step(pixels[1:], forward)
     gap = np.full((1, *detections.shape[1:]), np.nan, np.float32)
-    return TrackPaths(detections, *(np.concatenate([gap, x]) for x in (forward, back_from_detection, back_from_track)))
+    return TrackPaths(detections, *(np.concatenate([gap, x]) for x in (origins, forward, back_from_detection, back_from_track)))
 
 
-def run_row(row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str]) -> TrackPaths:
+def run_row(
+    row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str], temporal: bool
+) -> TrackPaths:
     """`run_track` of a track of `crops`/tracks.jsonl, for workers. models: files of detector and tracker; hashes: theirs, since a worker may
-    live for longer than a file stays what it is."""
-    return run_track(*_loaded(models, hashes), load_track(crops / row["path"], row["track_id"], row["clip_id"], size))
+    live for longer than a file stays what it is; temporal: see there."""
+    return run_track(*_loaded(models, hashes), load_track(crops / row["path"], row["track_id"], row["clip_id"], size), temporal=temporal)
 
 
 @cache
@@ -120,7 +134,7 @@ def mine(
     if not usable:
         raise ValueError(f"round {round_name}: no unlabelled track of two frames or more; see data/crops/rejected.jsonl")
     paths = list(progress(run(usable), f"mine {round_name}", len(usable)))
-    starts = [p.detected[:-1] for p in paths]
+    starts = [p.start[1:] for p in paths]
     losses = cycle_losses(
         np.concatenate(starts),
         np.concatenate([p.back_from_detection[1:] for p in paths]),

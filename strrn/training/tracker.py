@@ -94,17 +94,17 @@ def supervised_step(videos: SyntheticVideos) -> Callable[[nn.Module, dict[str, T
 
 
 def ensemble_step(
-    videos: SyntheticVideos, lambda_det: float, unlabelled_weight: float, through_forward: bool
+    videos: SyntheticVideos, lambda_tck: float, lambda_det: float, unlabelled_weight: float, through_forward: bool
 ) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
-    """Supervised loss on labelled and pseudo-labelled crops plus `unlabelled_weight` times eq. 6, L_tck + lambda L_det, on pairs
-    (see `pairs_of`)."""
+    """Supervised loss on labelled and pseudo-labelled crops plus `unlabelled_weight` times eq. 6, lambda_tck L_tck + lambda_det L_det, on
+    pairs (see `pairs_of`)."""
 
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         terms = {"points": videos.loss(model, batch)}
         pairs = pairs_of(batch)
         if pairs and unlabelled_weight > 0:
             l_tck, l_det = cycle_losses(model, pairs, videos.reference_distance, through_forward)
-            terms["l_tck"] = unlabelled_weight * l_tck
+            terms["l_tck"] = unlabelled_weight * lambda_tck * l_tck
             terms["l_det"] = unlabelled_weight * lambda_det * l_det
         return terms
 

@@ -82,7 +82,7 @@ def test_what_the_stage_writes_is_read_whole(tmp_path, selection, gate):
     assert 0 < total["kept"] < 16
     assert {name: total[name] for name in ("dropped", "teaches", "kept")} == {name: summary[name] for name in ("dropped", "teaches", "kept")}
     assert mined.threshold == summary["threshold"]
-    truth = np.concatenate([run_track(Fixed(), Noisy(), one).tracked[1:] for one in tracks])
+    truth = np.concatenate([run_track(Fixed(), Noisy(), one, temporal=True).tracked[1:] for one in tracks])
     for row in np.flatnonzero(mined.kept):
         found, passed = mined.tracked(row), np.isfinite(mined.label(row)).all(-1)
         if mined.teaches["detector"][row]:

@@ -81,6 +81,17 @@ def test_overfits_one_batch(name):
     assert float(value.detach()) < 0.5 * before
 
 
+def test_without_the_spatial_module_the_tracker_sees_patches_only():
+    tracker, whole = build("strrn", geometry="none", shape_prior=False).eval(), build("strrn")
+    assert {name.split(".")[1] for name, _ in tracker.named_parameters() if name.startswith("spatial")} == {"patches"}
+    assert tracker.spatial.size == tracker.spatial.patches.size == whole.spatial.size - whole.spatial.relation.size
+    # On a picture of one colour all patches are alike, wherever they lie: the shape makes no difference any more.
+    grey, where = torch.full((2, 3, SIZE, SIZE), 0.5), starts(1)
+    with torch.no_grad():
+        moved = [tracker(grey, points) - points for points in (starts(2), torch.cat([where * 0.9, where + 3.0]))]
+    torch.testing.assert_close(moved[0], moved[1], atol=1e-4, rtol=0)
+
+
 def test_the_tracker_takes_over_the_encoder_of_an_mdm_of_the_same_size():
     torch.manual_seed(1)
     detector, tracker = build("mdm"), build("strrn")

@@ -16,7 +16,7 @@ from strrn.training.detector import Normaliser
 from strrn.training.distil import DistilParameters, TrackerData, distil, kept_pairs, pseudo_labelled_crops, round_seed
 from strrn.training.mining import MineParameters, mine, run_track
 from strrn.training.pretrain import pretrain
-from strrn.training.tracker import SyntheticVideos, cycle_losses, tracker_error
+from strrn.training.tracker import SyntheticVideos, cycle_losses, ensemble_step, tracker_error
 from tests.models.small import build, header, reference_shape
 from tests.training.material import SCHEME, loop, setting, track, write_stills, write_track
 
@@ -55,7 +55,7 @@ class Fixed(torch.nn.Module):
 
 def runner(detector, tracker):
     """What `mine` is given: the paths of tracks."""
-    return lambda tracks: [run_track(detector, tracker, one) for one in tracks]
+    return lambda tracks: [run_track(detector, tracker, one, temporal=True) for one in tracks]
 
 
 @pytest.mark.parametrize("name", ["mdm", "hgn", "strrn"])
@@ -90,13 +90,24 @@ def test_an_epoch_sees_every_sample_once_and_epochs_differ():
 
 def test_paths_of_a_track_go_through_the_frame():
     # The tracker adds (2, 2) in the crop; the crops move by half a pixel to the right in every frame.
-    paths = run_track(Fixed(), Constant(2.0), track(3))
+    paths = run_track(Fixed(), Constant(2.0), track(3), temporal=True)
     reference = reference_shape()
     np.testing.assert_allclose(paths.detected[1], reference, atol=1e-4)
     np.testing.assert_allclose(paths.tracked[1], reference + (1.5, 2.0), atol=1e-3)  # -0.5 into the next crop, + 2
     np.testing.assert_allclose(paths.back_from_detection[1], reference + (2.5, 2.0), atol=1e-3)
     np.testing.assert_allclose(paths.back_from_track[1], reference + (4.0, 4.0), atol=1e-3)
     assert np.isnan(paths.tracked[0]).all()
+
+
+def test_without_the_temporal_module_no_step_leaves_its_frame():
+    # The tracker adds (2, 2) to where it looks from; where the crop of another frame lies does not matter.
+    paths = run_track(Fixed(), Constant(2.0), track(3), temporal=False)
+    reference = reference_shape()
+    np.testing.assert_allclose(paths.start[1:], np.broadcast_to(reference, (2, 68, 2)), atol=1e-4)
+    np.testing.assert_allclose(paths.tracked[1], reference + 2.0, atol=1e-4)
+    np.testing.assert_allclose(paths.back_from_detection[1], reference + 2.0, atol=1e-4)
+    np.testing.assert_allclose(paths.back_from_track[1], reference + 4.0, atol=1e-4)
+    assert all(np.isnan(path[0]).all() for path in (paths.start, paths.tracked, paths.back_from_track))
 
 
 def test_frames_of_a_track_are_those_of_its_table_without_the_pictures(tmp_path, monkeypatch):
@@ -187,6 +198,29 @@ def test_the_forward_step_learns_from_the_cycle_only_where_it_is_asked_to():
     assert gradients[0] == pytest.approx(2 * gradients[1], rel=1e-4)
 
 
+def test_each_term_of_eq_6_has_a_weight_and_the_papers_are_1_and_lambda(monkeypatch):
+    losses = torch.tensor(2.0), torch.tensor(3.0)
+    monkeypatch.setattr("strrn.training.tracker.cycle_losses", lambda *_: losses)
+
+    def terms(lambda_tck: float, lambda_det: float) -> dict[str, float]:
+        step = ensemble_step(setting().synthetic_videos(), lambda_tck, lambda_det, 0.1, False)
+        parts = step(build("strrn"), {**fresh_views(2, 3), "pair_before": torch.zeros(1)})
+        return {name: float(value.detach()) for name, value in parts.items()}
+
+    both = terms(1.0, 0.4)
+    assert both["l_tck"] == float(0.1 * losses[0])  # to the bit what it was before it had a weight
+    assert both["l_det"] == pytest.approx(0.1 * 0.4 * 3)
+    assert terms(0.0, 0.4) == {**both, "l_tck": 0.0}
+    assert terms(1.0, 0.0) == {**both, "l_det": 0.0}
+
+
+@pytest.mark.parametrize("name", ["lambda_tck", "lambda_det", "unlabelled_weight"])
+def test_negative_weights_are_refused(name):
+    weights = {"lambda_tck": 1.0, "lambda_det": 0.4, "unlabelled_weight": 0.1, name: -1.0}
+    with pytest.raises(ValueError, match=f"{name} must not be negative, found -1"):
+        DistilParameters(0.5, TrackerData.d_tck, through_forward=False, pair_batch_size=2, **weights)
+
+
 def test_gradients_of_the_losses_reach_every_parameter_of_the_tracker():
     model, tracks = build("strrn").train(), [track(4)]
     points = [np.stack([t.to_crop(reference_shape()) for t in tracks[0].transforms])]
@@ -260,7 +294,7 @@ def test_a_round_trains_both_models_from_where_they_were(data, tmp_path):
         starts[role] = tmp_path / f"{role}.safetensors"
         checkpoint.save(starts[role], build(name), header(name))
     mine(tracks, runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(0.5, data, 0.4, 0.5, False, 2)
+    parameters = DistilParameters(0.5, data, 1.0, 0.4, 0.5, False, 2)
     for role, start in starts.items():
         out = tmp_path / "r1" / start.name
         distil(setting(), start, tmp_path, tracks, tmp_path / "pseudo", parameters, loop(num_batches=3), "r1", out)
@@ -279,7 +313,7 @@ def test_d_tck_alone_and_empty_is_an_error(tmp_path):
     still = [track(4)]
     still[0].transforms[:] = [still[0].transforms[0]] * 4
     mine(still, runner(Fixed(), Constant(0.0)), SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(0.5, TrackerData.d_tck, 0.4, 0.5, False, 2)
+    parameters = DistilParameters(0.5, TrackerData.d_tck, 1.0, 0.4, 0.5, False, 2)
     with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.data.tracker_data"):
         distil(
             setting(),
