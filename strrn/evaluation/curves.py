@@ -116,19 +116,37 @@ def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
     )
 
 
-def error_chart(rows: Rows) -> str:
+def error_chart(rows: Rows, hidden: Sequence[float] = ()) -> str:
+    """Error over time, a line for each series. hidden: share of the landmarks that something covers in each frame, a grey area with an axis of
+    its own on the right; none: no area."""
     names = list(dict.fromkeys(row["series"] for row in rows))
-    chart = (
+    colours = [COLOURS[0], COLOURS[2], COLOURS[1], *COLOURS[3:]]
+    lines = (
         alt.Chart(_data(rows))
         .mark_line(strokeWidth=1.6)
         .encode(
             x=alt.X("frame:Q", title="frame"),
             y=alt.Y("nme:Q", title="error / inter-ocular distance", axis=alt.Axis(format=".1%")),
-            color=alt.Color("series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=[COLOURS[0], COLOURS[2]])),
+            color=alt.Color("series:N", title=None, sort=names, scale=alt.Scale(domain=names, range=colours[: len(names)])),
         )
         .properties(width=890, height=230)
     )
-    return svg(chart)
+    if not len(hidden):
+        return svg(lines)
+    area = (
+        alt.Chart(_data([{"frame": frame, "hidden": float(share)} for frame, share in enumerate(hidden)]))
+        .mark_area(color=COLOURS[0], opacity=0.25, interpolate="step")
+        .encode(
+            x=alt.X("frame:Q", title="frame"),
+            y=alt.Y(
+                "hidden:Q",
+                title="landmarks hidden",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format=PERCENT, tickCount=5, grid=False, orient="right"),
+            ),
+        )
+    )
+    return svg(alt.layer(area, lines).resolve_scale(y="independent"))
 
 
 def acceptance_chart(rows: Rows) -> str:

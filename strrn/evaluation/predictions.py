@@ -57,6 +57,17 @@ def read_predictions(path: Path | str, scheme: LandmarkScheme) -> dict[str, Clip
     return clips
 
 
+def hidden_share(path: Path | str, scheme: LandmarkScheme) -> np.ndarray:
+    """(T,) share of the valid landmarks that cannot be seen in each frame of a truth table, 0 in a frame without any. Empty for a folder of
+    annotations, which do not say what is hidden."""
+    if Path(path).is_dir():
+        return np.zeros(0)
+    table = read_table(path, truth_schema(scheme.num_landmarks))
+    order = np.argsort(table["frame"])
+    valid, visible = (table[name][order].astype(bool) for name in ("valid", "visible"))
+    return (valid & ~visible).sum(1) / np.maximum(valid.sum(1), 1)
+
+
 def read_truth(path: Path | str, scheme: LandmarkScheme) -> ClipTruth:
     """The truth of a clip, ordered by frame: a table, or a folder of annotations as 300VW has them.
 

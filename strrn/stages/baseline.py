@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from strrn.core.files import read_json, write_json, write_text
+from strrn.core.landmarks import load_scheme
 from strrn.data.augmentation import AugmentationParameters
 from strrn.evaluation import curves
 from strrn.evaluation.report import ReportParameters
-from strrn.evaluation.rounds import read_frames_table
+from strrn.evaluation.predictions import hidden_share
+from strrn.evaluation.rounds import EvaluateParameters, read_frames_table
 from strrn.models import checkpoint
 from strrn.stages import parallel
-from strrn.stages.evaluate import evaluate
+from strrn.stages.evaluate import evaluate, load_clips
 from strrn.stages.parameters import load_mapping, load_section, load_value
 from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
 from strrn.stages.rounds import FIRST, round_names
@@ -69,10 +71,13 @@ def score(detector: Path, predictions: Path, scores: Path) -> None:
 
 
 def draw(path: Path, shown: Sequence[tuple[str, str]], folders: Mapping[str, Path]) -> None:
-    """STRRN, Figure 4: error over time in a clip in which something crosses the face, of (source, system); folders: of their predictions."""
+    """STRRN, Figure 4: error over time in a clip in which something crosses the face, of (source, system), over how much of the face is
+    hidden. folders: of their predictions."""
     frames = {source: read_frames_table(folders[source]) for source, _ in shown}
-    rows = curves.error_rows(frames, load_section("report", ReportParameters).error_clip, shown)
-    write_text(path, curves.error_chart(rows))
+    shown_clip, scheme = load_section("report", ReportParameters).error_clip, load_scheme(load_value("scheme", str))
+    rows = curves.error_rows(frames, shown_clip, shown)
+    (truth,) = (clip.truth for clip in load_clips(load_section("evaluate", EvaluateParameters), scheme) if clip.clip_id == shown_clip)
+    write_text(path, curves.error_chart(rows, hidden_share(truth, scheme)))
 
 
 def finish_registered(name: str) -> None:

@@ -14,7 +14,7 @@ PARAMS_FILE = Path("params.yaml")
 # Sections that no dataclass stands for, "" is the file itself: what they may hold.
 KEYS = {
     "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil baselines sbr tsal rounds download "
-    "render labels videos crop runtime export evaluate report refine",
+    "render labels videos crop runtime export evaluate report refine temporal",
     "pretrain": "encoder stream mdm hgn strrn",
     "distil": "data detector tracker",
     "sbr": "data detector",

@@ -24,9 +24,9 @@ class TrackerData(Enum):
 
 @dataclass(frozen=True)
 class DistilParameters:
-    """pseudo_share: part of a batch that pseudo-labels fill; lambda_tck, lambda_det: of the two terms of eq. 6 (paper: 1 and
-    0.4; 0 leaves one out); unlabelled_weight: of eq. 6 beside the labelled loss; through_forward: see `cycle_losses`; pair_batch_size: pairs of unlabelled frames
-    in a step."""
+    """pseudo_share: part of a batch that pseudo-labels fill; lambda_tck, lambda_det: of the two terms of eq. 6 (paper: 1 and 0.4; 0 leaves
+    one out); unlabelled_weight: of eq. 6 beside the labelled loss; through_forward: see `cycle_losses`; pair_batch_size: pairs of unlabelled
+    frames in a step."""
 
     pseudo_share: float
     tracker_data: TrackerData

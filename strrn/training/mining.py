@@ -100,9 +100,7 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal
     return TrackPaths(detections, *(np.concatenate([gap, x]) for x in (origins, forward, back_from_detection, back_from_track)))
 
 
-def run_row(
-    row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str], temporal: bool
-) -> TrackPaths:
+def run_row(row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str], temporal: bool) -> TrackPaths:
     """`run_track` of a track of `crops`/tracks.jsonl, for workers. models: files of detector and tracker; hashes: theirs, since a worker may
     live for longer than a file stays what it is; temporal: see there."""
     return run_track(*_loaded(models, hashes), load_track(crops / row["path"], row["track_id"], row["clip_id"], size), temporal=temporal)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from strrn.core.landmarks import LandmarkScheme, load_scheme
+from strrn.core.tables import truth_schema, write_table
 from strrn.data.sources.ibug_300vw import clips_300vw
 from strrn.data.sources.ibug_300w import faces_300w
 from strrn.data.sources.labelled import LabelError, LabelledFace, by_file, pictures_of
 from strrn.data.sources.labels import LabelParameters, labelled_faces
 from strrn.data.sources.own_labels import own_faces
-from strrn.data.sources.record import split_of
+from strrn.data.sources.record import ClipRecord, split_of
 from strrn.stages.parameters import load_section
 from tests.data.test_videos import write_300vw
 
@@ -179,6 +180,42 @@ def test_frames_of_300vw_join_evenly_spread(tmp_path):
     beyond = dataclasses.replace(faces[1], frame=99)
     with pytest.raises(ValueError, match=r"vid\.avi ends before frame 99"):
         list(pictures_of([faces[0], beyond]))
+
+
+def rendered_clip(folder, name, split, truth=True, frames=8):
+    table = {
+        "frame": np.arange(frames),
+        "points_frame": np.arange(frames)[:, None, None] + np.arange(68)[None, :, None] * np.ones(2),
+        "valid": np.ones((frames, 68), bool),
+        "visible": np.ones((frames, 68), bool),
+    }
+    table["valid"][:, 5] = False
+    write_table(folder / f"{name}.parquet", table, truth_schema(68))
+    (folder / f"{name}.mp4").touch()
+    file = str(folder / f"{name}.parquet") if truth else None
+    return ClipRecord(name, str(folder / f"{name}.mp4"), "rendered", split, name, "us", "CC0-1.0", frames, 25.0, 90, 120, file)
+
+
+def test_frames_of_rendered_training_clips_join_evenly_spread(tmp_path):
+    clips = [
+        *(rendered_clip(tmp_path, name, "train") for name in ("a", "b")),
+        *(rendered_clip(tmp_path, name, name) for name in ("val", "test")),
+        rendered_clip(tmp_path, "unknown", "train", truth=False),
+    ]
+    labels = dataclasses.replace(LABELS, semi_share=0.25)
+    faces, rejected = labelled_faces(labels, clips, IBUG68)
+    assert [(face.image_id, face.frame, face.split) for face in faces] == [
+        *(("a/000002", 2, "train"), ("a/000006", 6, "train")),
+        *(("b/000002", 2, "train"), ("b/000006", 6, "train")),
+    ]
+    assert not rejected and faces[1].points_frame[3].tolist() == [9, 9] and faces[0].licence == "CC0-1.0"
+    assert np.flatnonzero(~faces[0].valid).tolist() == [5]
+    assert labelled_faces(LABELS, clips, IBUG68) == ([], [])
+    with pytest.raises(ValueError, match=r"or set labels\.rendered to true"):  # they are no labels then
+        labelled_faces(dataclasses.replace(labels, rendered=False), clips, IBUG68)
+    write_300vw(tmp_path, {"001": 8})
+    both, _ = labelled_faces(labels, clips + clips_300vw(tmp_path)[0], IBUG68)
+    assert [face.identity for face in both] == ["a", "a", "b", "b", "300vw.001", "300vw.001"]
 
 
 def test_settings_that_cannot_work_are_explained(tmp_path):

@@ -3,7 +3,17 @@ import csv
 import numpy as np
 import pytest
 
-from strrn.evaluation.curves import COLUMNS, acceptance_rows, ced_chart, ced_rows, error_rows, training_rows, write_rows
+from strrn.evaluation.curves import (
+    COLOURS,
+    COLUMNS,
+    acceptance_rows,
+    ced_chart,
+    ced_rows,
+    error_chart,
+    error_rows,
+    training_rows,
+    write_rows,
+)
 
 
 def frames(nme: list[float]) -> dict[str, np.ndarray]:
@@ -51,3 +61,17 @@ def test_csv_keeps_its_header_without_rows(tmp_path):
 def test_charts_take_the_colour_of_the_page():
     drawing = ced_chart(ced_rows({"r0": frames([0.01, 0.02])}), ["r0"])
     assert drawing.startswith("<svg") and 'fill="currentColor"' in drawing and "rendered_test" in drawing
+
+
+def test_every_line_of_the_error_chart_has_a_colour_of_its_own():
+    sources = ["r0", "sbr", "r2"]
+    rows = error_rows(dict.fromkeys(sources, frames([0.01, 0.02])), "a", [(source, "tracker") for source in sources])
+    drawing = error_chart(rows)
+    assert all(f'stroke="{COLOURS[number]}" stroke-width="1.6"' in drawing for number in range(3))
+    assert "landmarks hidden" not in drawing
+
+
+def test_the_error_chart_shows_where_the_face_is_covered():
+    drawing = error_chart(error_rows({"r2": frames([0.01, 0.02, 0.03])}, "a", [("r2", "tracker")]), np.array([0.0, 0.5, 0.0]))
+    assert "landmarks hidden" in drawing and "error / inter-ocular distance" in drawing
+    assert f'fill="{COLOURS[0]}"' in drawing

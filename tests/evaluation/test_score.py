@@ -3,7 +3,7 @@ import pytest
 
 from strrn.core.landmarks import load_scheme
 from strrn.core.tables import predictions_schema, truth_schema, write_table
-from strrn.evaluation.predictions import ClipPredictions, ClipTruth, read_predictions, read_truth
+from strrn.evaluation.predictions import ClipPredictions, ClipTruth, hidden_share, read_predictions, read_truth
 from strrn.evaluation.score import frame_rows, score_with_truth, score_without_truth, without_nan
 
 SCHEME = load_scheme("ibug68")
@@ -43,6 +43,7 @@ def test_scores_of_a_shifted_track_by_hand():
     assert scores["auc_0.08_inter_ocular"] == pytest.approx(0.625)  # 1 - 3 / 8
     assert scores["auc_0.08_rmse_inter_pupil"] == pytest.approx(0.375)  # 1 - 5 / 8
     assert scores["failure_rate_0.08_inter_ocular"] == 0 and scores["missing"] == 0
+    assert scores["share_below_0.08_rmse_inter_pupil"] == 1
     assert scores["subsets"]["inner51"]["nme_inter_ocular"] == pytest.approx(0.03)
     assert set(scores["components"]) == {"cheek", "left_eye", "right_eye", "nose", "mouth"}
     assert scores["jitter_e3"] == scores["residual_jitter"] == scores["rt_jitter"] == 0
@@ -67,6 +68,7 @@ def test_a_lost_frame_is_a_failure_but_not_in_the_mean():
     assert scores["nme_inter_ocular"] == 0
     assert scores["auc_0.08_inter_ocular"] == scores["auc_0.05_rmse_inter_pupil"] == 0.75
     assert scores["failure_rate_0.08_inter_ocular"] == scores["missing"] == 0.25
+    assert scores["share_below_0.05_rmse_inter_pupil"] == 0.75
     assert scores["nme_inter_ocular_p99"] is None  # one frame in four has no error to speak of
 
 
@@ -157,3 +159,14 @@ def test_tables_become_clips(tmp_path):
     write_table(tmp_path / "gap.parquet", truth_columns | {"frame": [0, 2]}, truth_schema(L))
     with pytest.raises(ValueError, match=r"gap.parquet: truth of 2 frames"):
         read_truth(tmp_path / "gap.parquet", SCHEME)
+
+
+def test_the_share_of_hidden_landmarks_is_of_those_with_a_truth(tmp_path):
+    seen, valid = np.ones((3, L), bool), np.ones((3, L), bool)
+    seen[1, :17] = False
+    valid[2, 17:], seen[2] = False, False  # 17 landmarks have a truth, all of them covered
+    order = [2, 0, 1]
+    columns = {"frame": np.array(order), "points_frame": face(3), "valid": valid[order], "visible": seen[order]}
+    write_table(tmp_path / "truth.parquet", columns, truth_schema(L))
+    assert hidden_share(tmp_path / "truth.parquet", SCHEME).tolist() == [0.0, 0.25, 1.0]
+    assert len(hidden_share(tmp_path, SCHEME)) == 0

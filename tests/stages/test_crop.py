@@ -1,6 +1,7 @@
 """The crop stage on a small world: one rendered face on a grey ground, which moves through clips and stands in stills."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from strrn.core.files import read_json, read_json_lines, write_json_lines
 from strrn.core.geometry import CropTransform
 from strrn.core.images import decode_image, encode_jpeg
 from strrn.core.landmarks import load_scheme
-from strrn.core.tables import crops_schema, read_table, still_crops_schema, stills_schema, write_table
+from strrn.core.tables import crops_schema, read_table, still_crops_schema, stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
 from strrn.data.crops import CropParameters
 from strrn.data.sources.labels import LabelParameters
@@ -262,3 +263,23 @@ def test_frames_of_300vw_are_labels_and_video_and_its_test_clips_wait_for_evalua
     crops = [decode_image(stills["image"][row], "crop")[100:215, 100:215].astype(int) for row in (0, 5)]
     assert np.abs(crops[0] - crops[1]).mean() < 4
     assert {row["clip_id"] for row in read_json_lines(tmp_path / "crops/tracks.jsonl")} == {"moving", "coming", "300vw.001"}
+
+
+def test_a_share_of_the_rendered_training_clips_joins_the_stills(world, cropped, tmp_path, parameters):
+    rows = [record(name, split) | {"truth": f"clips/{name}.parquet"} for name, split in (("moving", "train"), ("coming", "val"))]
+    rendered = tmp_path / "rendered"
+    shutil.copytree(world / "rendered", rendered)
+    write_json_lines(rendered / "clips.jsonl", rows)
+    points, seen = np.stack([points_at(left) for left in MOVING]), np.ones((NUM_FRAMES, 68), bool)
+    truth = {"frame": np.arange(NUM_FRAMES), "points_frame": points, "valid": seen, "visible": seen}
+    write_table(rendered / "clips/moving.parquet", truth, truth_schema(68))
+    crop(world / "raw", rendered, tmp_path / "crops", SCHEME, parameters, dataclasses.replace(LABELS, semi_share=0.25), VIDEOS)
+    before = read_table(cropped / "stills_train.parquet", still_crops_schema(68))
+    stills = read_table(tmp_path / "crops/stills_train.parquet", still_crops_schema(68))
+    assert list(stills["image_id"]) == [*before["image_id"], *(f"moving/{number:06d}" for number in (2, 6, 10, 14))]
+    shape = np.array(read_json(tmp_path / "crops/reference.json")["reference_shape"])
+    np.testing.assert_allclose(stills["points_crop"], np.broadcast_to(shape, (8, 68, 2)), atol=0.05)
+    for split in ("val", "test"):
+        unchanged = [read_table(folder / f"stills_{split}.parquet")["image_id"].tolist() for folder in (cropped, tmp_path / "crops")]
+        assert unchanged[0] == unchanged[1]
+    assert {row["clip_id"] for row in read_json_lines(tmp_path / "crops/tracks.jsonl")} == {"moving", "coming"}  # still video, too

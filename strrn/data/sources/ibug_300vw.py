@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from strrn.core.landmarks import LandmarkScheme
-from strrn.data.sources.labelled import LabelError, LabelledFace
+from strrn.data.sources.labelled import LabelError, LabelledFace, evenly_spread
 from strrn.data.sources.pts import read_pts
 from strrn.data.sources.record import ClipRecord, readable_clips
 
@@ -69,8 +69,7 @@ def _annotations(video: Path) -> str | None:
 def annotated_frames(clip: ClipRecord, share: float, scheme: LandmarkScheme) -> Iterator[LabelledFace | dict]:
     """`share` of the annotated frames of a training clip, spread evenly over them, or rejected rows: what Semi-STRRN adds to S."""
     files = sorted(Path(clip.truth).glob("*.pts")) if clip.truth else []
-    count = round(share * len(files))
-    for index in ((np.arange(count) + 0.5) * len(files) / max(count, 1)).astype(int):
+    for index in evenly_spread(len(files), share):
         image_id = f"{clip.clip_id}/{files[index].stem}"
         try:
             points = read_pts(files[index], scheme)

@@ -62,6 +62,12 @@ def by_file(faces: Iterable[LabelledFace]) -> list[list[LabelledFace]]:
     return list(files.values())
 
 
+def evenly_spread(total: int, share: float) -> np.ndarray:
+    """The indices of round(share * total) of `total` frames, in the middle of as many equal parts: (N,) int, ascending."""
+    count = round(share * total)
+    return ((np.arange(count) + 0.5) * total / max(count, 1)).astype(int)
+
+
 def pictures_of(faces: Sequence[LabelledFace]) -> Iterator[np.ndarray]:
     """The (H, W, 3) uint8 RGB picture of each face; all are of one file, frames of a video in ascending order.
 

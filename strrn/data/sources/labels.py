@@ -1,4 +1,4 @@
-"""S, the labelled stills: which of them there are. Rendered ones come from the render stage, photographs and frames of 300VW from here."""
+"""S, the labelled stills: which of them there are. Rendered ones come from the render stage, photographs and frames of clips from here."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +11,7 @@ from strrn.data.sources.ibug_300w import faces_300w
 from strrn.data.sources.labelled import LabelledFace
 from strrn.data.sources.own_labels import own_faces
 from strrn.data.sources.record import ClipRecord, check_shares
+from strrn.data.sources.rendered import rendered_frames
 
 SHOWN = 3  # rejected rows in a message
 
@@ -18,8 +19,9 @@ SHOWN = 3  # rejected rows in a message
 @dataclass(frozen=True)
 class LabelParameters:
     """rendered: whether the rendered stills belong to S. ibug_300w: folder of 300-W, or null. own: the user's folders of pictures with .pts
-    files, or CSV files. val, test: shares of the photographs. semi_share: share of the annotated frames of 300VW's training videos that
-    joins S (Semi-STRRN: 0.1, 0.25, 0.5). max_rejected: share of all these faces that may be unusable."""
+    files, or CSV files. val, test: shares of the photographs. semi_share: share of the annotated frames of training clips that joins S
+    (Semi-STRRN: 0.1, 0.25, 0.5), of 300VW's and, where `rendered` is true, of the rendered ones. max_rejected: share of all these faces that
+    may be unusable."""
 
     rendered: bool
     ibug_300w: str | None
@@ -41,14 +43,18 @@ class LabelParameters:
 def labelled_faces(
     parameters: LabelParameters, clips: Sequence[ClipRecord], scheme: LandmarkScheme
 ) -> tuple[list[LabelledFace], list[dict]]:
-    """The real faces of S in a fixed order, and rejected rows. clips: `semi_share` is taken of the real training clips with truth.
+    """What joins the rendered stills in S, in a fixed order, and rejected rows. clips: `semi_share` is of the training clips with truth.
 
     Raises ValueError where semi_share finds no annotation, where two faces share an id, and where more than `max_rejected` are unusable;
     FileNotFoundError for a folder that lacks what it should hold.
     """
-    annotated = [clip for clip in clips if clip.kind == "real" and clip.split == "train" and clip.truth]
+    kinds = ("real", "rendered") if parameters.rendered else ("real",)
+    annotated = [clip for clip in clips if clip.kind in kinds and clip.split == "train" and clip.truth] if parameters.semi_share else []
     if parameters.semi_share and not annotated:
-        raise ValueError("params.yaml: labels.semi_share is set, but there is no annotated training video: name 300VW in videos.ibug_300vw")
+        raise ValueError(
+            "params.yaml: labels.semi_share is set, but there is no annotated training video: name 300VW in videos.ibug_300vw, or set "
+            "labels.rendered to true"
+        )
     found = list(_found(parameters, annotated, scheme))
     faces = [face for face in found if isinstance(face, LabelledFace)]
     rejected = [row for row in found if not isinstance(row, LabelledFace)]
@@ -65,7 +71,8 @@ def _found(parameters: LabelParameters, annotated: Iterable[ClipRecord], scheme:
     for path in parameters.own:
         yield from own_faces(Path(path), scheme, parameters.val, parameters.test)
     for clip in annotated:
-        yield from annotated_frames(clip, parameters.semi_share, scheme)
+        frames = rendered_frames if clip.kind == "rendered" else annotated_frames
+        yield from frames(clip, parameters.semi_share, scheme)
 
 
 def check_rejected(rejected: Sequence[dict], total: int, allowed: float) -> None:
