@@ -2,14 +2,17 @@
 
     python -m flows.compare experiments/seeds.yaml                  # runs what has not run yet, then prints the table
     python -m flows.compare experiments/seeds.yaml --write docs/results.md
+    python -m flows.compare experiments/table1.yaml --seeds 0       # a paper's table, of one seed; without numbers: of what has run
 
 A file has a `name` and `runs` (name of a run -> overrides as of `dvc exp run -S`) or a `grid` (parameter -> values, all combinations).
 Experiments are called NAME-RUN; they run from the current commit, in a folder of their own (`--temp`), one after the other. An experiment
-of this commit is not run again; after a commit that changes no stage, DVC takes the results from its cache.
+of this commit is not run again; after a commit that changes no stage, DVC takes the results from its cache. A file with `rows` is a table of
+a paper (`flows.tables`): its experiments are run with every seed, and one that fails does not stop the others.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated
@@ -23,8 +26,10 @@ from pydantic import Field
 from flows import process_group
 from flows.checkout import alone
 from flows.commands import git
-from flows.experiments import Runs, experiment_refs, grid_runs, metrics, read_plan, seeds
+from flows.experiments import Runs, experiment_refs, figure_scores, grid_runs, metrics, read_plan
+from flows.experiments import seeds as seeds_of
 from flows.graph import DVC
+from flows.tables import Table, beside_the_paper, read_table
 from flows.train import stage_environment
 from strrn.core.environment import PACKAGES, environment
 
@@ -51,30 +56,62 @@ def run(name: str, overrides: list[str]) -> None:
 
 @flow(name="compare", persist_result=False)
 @alone
-def compare(file: Annotated[str, Field(min_length=1)] | None = None, grid: dict[str, list[bool | int | float | str]] | None = None) -> str:
+def compare(
+    file: Annotated[str, Field(min_length=1)] | None = None,
+    grid: dict[str, list[bool | int | float | str]] | None = None,
+    seeds: list[int] | None = None,
+) -> str:
     """Run what has not run yet of a file of experiments/ or of a grid (parameter -> values, all combinations); compare all of it.
 
     Returns the comparison as Markdown, which is the artifact `compare` too; the table artifact `experiments` has a row per experiment.
-    The first experiment that fails ends the flow; a second run of the flow keeps those before it. Raises ValueError where not exactly
-    one of file and grid is given, and what `read_plan` and `grid_runs` raise.
+    The first experiment that fails ends the flow; a second run of the flow keeps those before it. A file with a paper's table goes on and
+    shows what failed; `seeds` are those that are to be run, None all of the file, and the table is of all that have been.
+    Raises ValueError where not exactly one of file and grid is given, or seeds for a file without a table, and what `read_table`,
+    `read_plan` and `grid_runs` raise.
     """
     if (file is None) == (grid is None):
         raise ValueError(f"file is {file}, grid is {grid}: give one of them")
+    if file is not None and (plan := read_table(Path(file))):
+        text = "\n".join([*paper_table(plan, plan.seeds if seeds is None else seeds, f"python -m flows.compare {file}"), *made_with()])
+        create_markdown_artifact(text, key="compare", description=plan.title)
+        return text
+    if seeds is not None:
+        raise ValueError(f"seeds are {seeds}, but {file or 'the grid'} is no paper's table: its runs name their seeds themselves")
     name, runs = read_plan(Path(file)) if file is not None else ("grid", grid_runs("grid", grid or {}))
-    waiting = [experiment for experiment in runs if experiment not in experiment_refs()]
-    if waiting and (changes := git("status", "--porcelain", "--untracked-files=no").splitlines()):
-        get_run_logger().warning("DVC takes changes that are not committed into the experiments: %s", ", ".join(changes))
-    for experiment in waiting:
-        run(experiment, runs[experiment])
+    run_missing(runs, keep_going=False)
     refs = experiment_refs()
     everything = {experiment: metrics(refs[experiment]) for experiment in runs}
     found = {experiment: scores["rounds"] for experiment, scores in everything.items()}
-    rows = [{"experiment": experiment, **seeds(refs[experiment]), **last_tracker(found[experiment])} for experiment in runs]
+    rows = [{"experiment": experiment, **seeds_of(refs[experiment]), **last_tracker(found[experiment])} for experiment in runs]
     command = f"python -m flows.compare {file}" if file is not None else "the flow compare"
     text = "\n".join([table(list(found.values()), name, command), *methods(runs, everything), *conclusion(runs, rows), *made_with()])
     create_table_artifact(rows, key="experiments", description=f"The last round's trackers of {name}.")
     create_markdown_artifact(text, key="compare", description=name)
     return text
+
+
+def run_missing(runs: Runs, *, keep_going: bool) -> list[str]:
+    """Run the experiments that the current commit does not have. keep_going: the names of those that fail are returned, and not raised."""
+    waiting, failed = [experiment for experiment in runs if experiment not in experiment_refs()], []
+    if waiting and (changes := git("status", "--porcelain", "--untracked-files=no").splitlines()):
+        get_run_logger().warning("DVC takes changes that are not committed into the experiments: %s", ", ".join(changes))
+    for experiment in waiting:
+        try:
+            run(experiment, runs[experiment])
+        except process_group.CommandError:  # Prefect has logged it
+            if not keep_going:
+                raise
+            failed.append(experiment)
+    return failed
+
+
+def paper_table(plan: Table, seeds: Sequence[int], command: str) -> list[str]:
+    """Run what is missing of a table with these seeds; the table of all that has been run, with any of its seeds."""
+    failed = run_missing(plan.experiments(seeds), keep_going=True)
+    refs = experiment_refs()
+    shown = {(plan.experiment(row.run, seed), row.figure) for row in plan.rows if row.run and row.figure for seed in plan.seeds}
+    found = {(name, figure): figure_scores(refs[name], figure) for name, figure in shown if name in refs}
+    return beside_the_paper(plan, found, failed, command)
 
 
 def last_tracker(rounds: dict) -> dict[str, float | None]:
@@ -216,10 +253,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="a file of experiments/")
     parser.add_argument("--write", type=Path, help="Markdown file to write the table to, besides printing it")
+    parser.add_argument("--seeds", type=int, nargs="*", help="of a paper's table: those to run (none: only show what has run)")
     arguments = parser.parse_args()
     try:
-        read_plan(arguments.file)  # before a server starts
-        text = compare(str(arguments.file))
+        if read_table(arguments.file) is None:  # before a server starts
+            read_plan(arguments.file)
+        text = compare(str(arguments.file), seeds=arguments.seeds)
     except (OSError, RuntimeError, ValueError, KeyError, yaml.YAMLError) as error:
         sys.exit(f"error: {type(error).__name__}: {error}")
     sys.stdout.write(text + "\n")

@@ -52,6 +52,21 @@ def metrics(ref: str) -> dict:
     return json.loads(git("show", f"{ref}:reports/metrics.json"))
 
 
+def figure_scores(ref: str, figure: str) -> dict:
+    """Scores {dataset: {metric: value}} of a round and a system of an experiment (`r2 tracker`), or of a baseline's (`sbr detector`).
+
+    Raises ValueError where the experiment has no such figure.
+    """
+    source, system = figure.split()
+    rounds = metrics(ref)["rounds"]
+    if source in rounds and system in rounds[source]:
+        return rounds[source][system]
+    try:
+        return json.loads(git("show", f"{ref}:reports/baselines/{source}.json"))[figure]
+    except (RuntimeError, KeyError) as error:
+        raise ValueError(f"{ref} has no figure {figure!r}: rounds {', '.join(rounds)}, and what its `baselines` names") from error
+
+
 def seeds(ref: str) -> dict[str, object]:
     """`seed` (of the data) and `train_seed` as params.yaml of an experiment has them; None where it has none."""
     params = yaml.safe_load(git("show", f"{ref}:params.yaml"))

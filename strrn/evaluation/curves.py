@@ -117,8 +117,8 @@ def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
 
 
 def error_chart(rows: Rows, hidden: Sequence[float] = ()) -> str:
-    """Error over time, a line for each series. hidden: share of the landmarks that something covers in each frame, a grey area with an axis of
-    its own on the right; none: no area."""
+    """Error over time, a line for each series. hidden: share of the landmarks that cannot be seen in each frame, a grey area with an axis
+    of its own on the right; none: no area."""
     names = list(dict.fromkeys(row["series"] for row in rows))
     colours = [COLOURS[0], COLOURS[2], COLOURS[1], *COLOURS[3:]]
     lines = (

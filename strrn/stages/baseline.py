@@ -8,8 +8,8 @@ from strrn.core.files import read_json, write_json, write_text
 from strrn.core.landmarks import load_scheme
 from strrn.data.augmentation import AugmentationParameters
 from strrn.evaluation import curves
-from strrn.evaluation.report import ReportParameters
 from strrn.evaluation.predictions import hidden_share
+from strrn.evaluation.report import ReportParameters
 from strrn.evaluation.rounds import EvaluateParameters, read_frames_table
 from strrn.models import checkpoint
 from strrn.stages import parallel

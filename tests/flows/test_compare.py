@@ -113,12 +113,14 @@ def project(tmp_path, monkeypatch):
         f"scores = {{d: dict.fromkeys({list(COLUMNS)!r}, (seed + 1) / 100) for d in {DATASETS!r}}}\n"
         "os.makedirs('reports', exist_ok=True)\n"
         "json.dump({'rounds': {'r0': {'detector': scores, 'tracker': scores}}}, open('reports/metrics.json', 'w'))\n"
+        "os.makedirs('reports/baselines', exist_ok=True)\n"
+        "json.dump({'sbr detector': scores}, open('reports/baselines/sbr.json', 'w'))\n"
     )
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "stage.py").write_text(stage)
-    metrics = {"reports/metrics.json": {"cache": False}}
-    definition = {"cmd": f"{sys.executable} stage.py", "deps": ["stage.py"], "params": ["train_seed"], "metrics": [metrics]}
+    metrics = [{f"reports/{name}.json": {"cache": False}} for name in ("metrics", "baselines/sbr")]
+    definition = {"cmd": f"{sys.executable} stage.py", "deps": ["stage.py"], "params": ["train_seed"], "metrics": metrics}
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"score": definition}}))
     (folder / "params.yaml").write_text("seed: 7\ntrain_seed: 0\n")
     (folder / "seeds.yaml").write_text("name: seeds\nruns:\n  one: [train_seed=1]\n  two: [train_seed=2]\n")
@@ -144,7 +146,7 @@ def test_experiments_run_once_and_are_compared(project, environment):
     assert "| r0 | detector | 2.50 ± 0.71 |" in written and first.stdout == written
     assert "| seeds-two | 7 | 2 | 0.03 | 0.03 | 0.03 | 0.03 | 0.03 | `train_seed=2` |" in written
     assert "Lowest error (mean of rendered_test and head_scan): `seeds-one`, 2.00 %." in written
-    assert re.search(rf"Commit \w+; Python 3\.\d+\.\d+, dvc {version('dvc')}, torch .*, numpy .*, prefect .*; \w+ \w+, \d+ cores\.", written)
+    assert re.search(rf"Commit \w+; Python 3\.\d+\.\d+, dvc {version('dvc')}, torch .*, numpy .*, prefect .*; \w+ \w+, .+, \d+ cores\.", written)
     second = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "Running stage" not in second.stderr
     assert "2.50 ± 0.71" in second.stdout
@@ -174,6 +176,42 @@ def test_a_grid_is_compared_and_the_best_applied(server, project, caplog):
     subprocess.run([*DVC, "exp", "apply", "grid-train_seed=1"], check=True, capture_output=True)
     assert yaml.safe_load((project / "params.yaml").read_text()) == {"seed": 7, "train_seed": 1}
     assert "give one of them" in compare(return_state=True).message
+
+
+PLAN = """
+name: paper
+title: Table 1
+paper_columns: [300VW]
+columns: [rendered_test nme_inter_ocular, head_scan nme_inter_ocular]
+seeds: [1, 2, 60]
+runs: {mdm: []}
+rows:
+  - {method: MDM, paper: [9.88], run: mdm, figure: r0 detector}
+  - {method: SBR, paper: [5.77], run: mdm, figure: sbr detector}
+  - {method: TSTN, paper: [5.36]}
+"""
+
+
+def test_a_papers_table_goes_on_where_a_run_fails_and_shows_it(project, environment):
+    (project / "table.yaml").write_text(PLAN)
+    command = [sys.executable, "-m", "flows.compare", "table.yaml", "--write", "table.md"]
+    only = subprocess.run([*command, "--seeds", "60", "1"], env=environment, capture_output=True, text=True)
+    assert only.returncode == 0, only.stderr
+    assert "the seed is 60" in only.stderr
+    # 2 %, of seed 1.
+    assert "| MDM | 9.88 | 2.00 | 2.00 | `mdm` r0 detector | 1 of 3, failed: 60 |" in only.stdout
+    assert "| SBR | 5.77 | 2.00 | 2.00 | `mdm` sbr detector | 1 of 3, failed: 60 |" in only.stdout
+    assert "| TSTN | 5.36 | - | - | - | - |" in only.stdout
+    more = subprocess.run([*command, "--seeds", "2"], env=environment, capture_output=True, text=True)
+    assert "| MDM | 9.88 | 2.50 ± 0.71 | 2.50 ± 0.71 | `mdm` r0 detector | 2 of 3 |" in more.stdout, more.stderr
+    shown = subprocess.run([*command, "--seeds"], env=environment, capture_output=True, text=True)
+    assert "Running stage" not in shown.stderr and "2 of 3 |" in shown.stdout
+    assert (project / "table.md").read_text() == shown.stdout
+    (project / "table.yaml").write_text(PLAN.replace("sbr detector", "r9 detector"))
+    wrong = subprocess.run([*command, "--seeds"], env=environment, capture_output=True, text=True)
+    assert wrong.returncode == 1 and "has no figure 'r9 detector': rounds r0, and what its `baselines` names" in wrong.stderr
+    of_runs = subprocess.run([*command[:3], "seeds.yaml", "--seeds", "1"], env=environment, capture_output=True, text=True)
+    assert of_runs.returncode == 1 and "seeds.yaml is no paper's table" in of_runs.stderr
 
 
 def test_a_cancelled_experiment_ends_with_its_processes_and_the_next_one_runs(project, environment):
