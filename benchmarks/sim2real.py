@@ -59,11 +59,11 @@ def train_detector(
     header: dict,
     crops: LabelledCrops,
     held_out: LabelledCrops,
-    advance: Callable[[], None],
+    advance: Callable[[int], None],
     loop: LoopParameters,
     what: str,
 ) -> nn.Module:
-    """The network that the header describes, trained on `crops`, which `advance` may change between epochs; the best on held_out is kept.
+    """The network that the header describes, trained on `crops`, which `advance` may change for an epoch; the best on held_out is kept.
 
     Half of a batch are views as of the pipeline, for the second look, the others as wide as a box makes them, for the first.
     """
@@ -75,8 +75,7 @@ def train_detector(
         loaders[name] = Batches(dataset, loop.batch_size // 2, setting.seed + number, loop.workers, loop.num_batches)
 
     def epoch_batches(epoch: int) -> Iterator[dict[str, torch.Tensor]]:
-        if epoch:
-            advance()
+        advance(epoch)
         return concatenated(loaders, epoch)
 
     normalise = Normaliser(setting.scheme)
@@ -104,7 +103,7 @@ def on_renders(
         CropStream(CropRecipe(mesh, render, crop, setting.scheme, setting.reference.shape, setting.seed), stream) as source,
     ):
         crops = source.take(window)
-        model = train_detector(setting, header, crops, held_out, lambda: source.refresh(crops, len(crops)), loop, what)
+        model = train_detector(setting, header, crops, held_out, lambda epoch: source.refresh(crops, epoch, len(crops)), loop, what)
     log.info("%s: %d different renders", what, window + stream.fresh * (loop.max_epochs - 1))
     return model
 
@@ -120,7 +119,7 @@ def on_photographs(setting: Setting, header: dict, faces: Sequence[LabelledImage
         return LabelledCrops([image for image, _ in crops], points, np.isfinite(points).all(-1))
 
     training = [face for number, face in enumerate(faces) if number % 8]
-    return train_detector(setting, header, cut(training), cut(faces[::8]), lambda: None, loop, "photographs")
+    return train_detector(setting, header, cut(training), cut(faces[::8]), lambda epoch: None, loop, "photographs")
 
 
 def predict(model: nn.Module, setting: Setting, faces: Sequence[LabelledImage], flip: bool) -> np.ndarray:

@@ -19,6 +19,7 @@ from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, MODELS, RAW
 from strrn.stages.rounds import FIRST
 from strrn.stages.setting import load_setting
+from strrn.training import resume
 from strrn.training.distributed import process_group
 from strrn.training.loop import LoopParameters
 from strrn.training.pretrain import Encoder, Setting, pretrain
@@ -48,7 +49,8 @@ def main() -> None:
     with process_group():
         for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
             with renders(setting, render, crop, stream, num_rendered) as refresh:
-                pretrain(setting, header, CROPS, loop, out, encoder, refresh)
+                pretrain(setting, header, CROPS, loop, out, encoder, refresh, resume.FOLDER)
+        resume.clear(resume.FOLDER)  # not before: a stage that is killed between the two loses the first one's file
 
 
 def rendered_rows(stills: Path) -> int:
@@ -62,7 +64,7 @@ def rendered_rows(stills: Path) -> int:
 @contextmanager
 def renders(
     setting: Setting, render: RenderParameters, crop: CropParameters, stream: StreamParameters, num_rendered: int
-) -> Iterator[Callable[[LabelledCrops], None] | None]:
+) -> Iterator[Callable[[LabelledCrops, int], None] | None]:
     """What puts new renders among the first `num_rendered` crops while training runs, or None where `fresh` is 0."""
     if not stream.fresh:
         yield None

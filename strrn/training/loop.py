@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from strrn.core.files import write_text
 from strrn.data.ranks import num_ranks, rank
 from strrn.training.distributed import device, from_first, share_batch_norm, shared_step, sum_over_ranks, to_device
+from strrn.training.resume import Snapshot, random_state, set_random_state
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,20 @@ class History:
         write_text(path, text.getvalue())
 
 
+@dataclass
+class Stand:
+    """Where a training stands: the next epoch, what was logged, the best validation error and its weights, epochs without progress, drops of
+    the learning rate, and whether these were the last."""
+
+    epoch: int = 0
+    rows: list[tuple[int, str, float]] = field(default_factory=list)
+    best: float = math.inf
+    best_weights: dict[str, Tensor] | None = None
+    waited: int = 0
+    drops: int = 0
+    ended: bool = False
+
+
 def train(
     model: nn.Module,
     epoch_batches: Callable[[int], Iterable[dict[str, Tensor]]],
@@ -83,10 +98,13 @@ def train(
     validate: Callable[[nn.Module], float],
     parameters: LoopParameters,
     what: str,
+    snapshot: Snapshot | None = None,
 ) -> History:
     """Minimise the sum of step's terms until the validation error stops falling.
 
     `model` ends with the best weights, in eval mode, on the CPU.
+    snapshot: keeps where training stands after every epoch; with one of an earlier run it goes on there. Batches must then depend on nothing
+    but their epoch, and on torch's random numbers.
     Where there is a GPU, batches are moved there, and `step` runs under bfloat16 autocast; weights, optimiser and `validate` stay float32.
     Several processes (see `strrn.training.distributed`) make one step on their parts of a batch, and come to the same weights and log.
     Raises FloatingPointError where a loss is not finite, with the terms, and ValueError where a batch has no sample for this process.
@@ -101,14 +119,21 @@ def train(
         use_buffers=False,
     )
     shared = shared_step(model, step)
-    history = History([])
-    best, best_state, waited, drops = math.inf, None, 0, 0
-    for epoch in range(parameters.max_epochs):
+    stand = Stand()
+    parts = {"model": model, "optimiser": optimiser, "averaged": averaged}
+    if snapshot and (kept := _common(snapshot)):
+        for name, part in parts.items():
+            part.load_state_dict(kept[name])
+        stand = Stand(**kept["stand"])
+        set_random_state(kept["random"])
+        log.info("%s: goes on after epoch %d of a run that was stopped", what, stand.epoch - 1)
+    while stand.epoch < parameters.max_epochs and not stand.ended:
+        epoch = stand.epoch
         model.train()
         sums: dict[str, float] = {}
         count = samples = 0
         started = time.monotonic()
-        rate = parameters.learning_rate / parameters.drop**drops
+        rate = parameters.learning_rate / parameters.drop**stand.drops
         if parameters.schedule is Schedule.cosine:
             rate *= (1 + math.cos(math.pi * epoch / parameters.max_epochs)) / 2
         for group in optimiser.param_groups:
@@ -137,25 +162,36 @@ def train(
         candidate = averaged.module if parameters.average else model
         candidate.eval()
         with torch.no_grad():
-            error = from_first(partial(validate, candidate))
+            error = float(from_first(partial(validate, candidate)))
         speed = samples * num_ranks() / (time.monotonic() - started)
-        history.rows += [(epoch, name, value / count) for name, value in sums.items()]
-        history.rows += [(epoch, "validation_error", error), (epoch, "learning_rate", rate)]
+        stand.rows += [(epoch, name, value / count) for name, value in sums.items()]
+        stand.rows += [(epoch, "validation_error", error), (epoch, "learning_rate", rate)]
         terms_text = ", ".join(f"{name} {value / count:.4f}" for name, value in sums.items())
         log.info("%s: epoch %d, validation error %.4f, %s (%.0f samples/s)", what, epoch, error, terms_text, speed)
-        waited = 0 if error < best * (1 - parameters.tolerance) else waited + 1
-        if error < best:
-            best, best_state = error, {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
-        if parameters.schedule is Schedule.plateau and waited >= parameters.patience:
-            if drops == parameters.num_drops:
-                break
-            drops, waited = drops + 1, 0
-    if best_state is None:
+        stand.waited = 0 if error < stand.best * (1 - parameters.tolerance) else stand.waited + 1
+        if error < stand.best:
+            stand.best, stand.best_weights = error, {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
+        if parameters.schedule is Schedule.plateau and stand.waited >= parameters.patience:
+            stand.ended = stand.drops == parameters.num_drops
+            stand.drops, stand.waited = stand.drops + 1, 0
+        stand.epoch += 1
+        if snapshot:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            snapshot.write({**states, "stand": vars(stand), "random": random_state()})
+    if stand.best_weights is None:
         raise FloatingPointError(f"{what}: the validation error was never finite")
-    model.load_state_dict(best_state)
+    model.load_state_dict(stand.best_weights)
     model.cpu().eval()
-    log.info("%s: best validation error %.4f after %d epochs", what, best, epoch + 1)
-    return history
+    log.info("%s: best validation error %.4f after %d epochs", what, stand.best, stand.epoch)
+    return History(stand.rows)
+
+
+def _common(snapshot: Snapshot) -> dict | None:
+    """What the snapshot holds, if that of every process is of the same epoch."""
+    kept = snapshot.read()
+    epoch = float(kept["stand"]["epoch"]) if kept else 0.0
+    total, squares = sum_over_ranks(torch.tensor([epoch, epoch * epoch])).tolist()
+    return kept if total * total == squares * num_ranks() else None
 
 
 def _means(terms: dict[str, Tensor]) -> list[float]:

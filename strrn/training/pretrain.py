@@ -14,6 +14,7 @@ from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import Batches, LabelledCrops, StillDataset, load_still_crops
 from strrn.data.motion import MotionParameters, SyntheticMotion
 from strrn.models import checkpoint
+from strrn.training import resume
 from strrn.training.detector import Normaliser, detector_error, detector_step, validation_loader
 from strrn.training.distributed import is_first, wait_for_all
 from strrn.training.flicker import FlickerParameters
@@ -88,11 +89,13 @@ def pretrain(
     loop: LoopParameters,
     out: Path,
     encoder: Path | None = None,
-    refresh: Callable[[LabelledCrops], None] | None = None,
+    refresh: Callable[[LabelledCrops, int], None] | None = None,
+    snapshots: Path | None = None,
 ) -> None:
     """Train the network that the header describes on `crops`/stills_train.parquet and write it to `out`, with a log beside it.
 
-    encoder: a detector whose patch encoder the tracker starts from. refresh: changes the crops before every epoch but the first.
+    encoder: a detector whose patch encoder the tracker starts from. refresh: makes the crops those of an epoch (0: as they are on disk).
+    snapshots: folder where every epoch leaves what it takes to go on after it, and where a training that was killed finds it.
     """
     start_run(setting.seed, loop.threads)
     model = checkpoint.build(header)
@@ -105,12 +108,14 @@ def pretrain(
     loader, step = supervised(setting, is_tracker, model.stride, labelled, loop)
 
     def epoch_batches(epoch: int) -> Batches:
-        if epoch and refresh:
-            refresh(labelled)
+        if refresh:
+            refresh(labelled, epoch)
         loader.epoch = epoch
         return loader
 
-    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what)
+    decides = (header, loop, setting.augmentation, setting.motion, setting.flicker, checkpoint.weights_hash(model), bool(refresh))
+    snapshot = resume.Snapshot(what, *decides, folder=snapshots) if snapshots else None
+    history = train(model, epoch_batches, step, validation(setting, crops, is_tracker, model.stride), loop, what, snapshot)
     end_run(out, model, header, history)
 
 

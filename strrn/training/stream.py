@@ -55,11 +55,11 @@ class CropStream:
     """Crops without end; the k-th is a function of the recipe and k alone. A context manager: its processes end with it."""
 
     def __init__(self, recipe: CropRecipe, parameters: StreamParameters) -> None:
-        self.parameters = parameters
+        self.recipe, self.parameters = recipe, parameters
         self.pool = ProcessPoolExecutor(parameters.workers, get_context("forkserver"), initializer=start_worker)
         self.job = partial(_crops_of_identity, recipe=recipe)
         self.stream = self._stream()
-        self.position = 0
+        self.taken = self.position = 0  # crops that `take` and `refresh` had of the stream
 
     def __enter__(self) -> Self:
         return self
@@ -69,14 +69,20 @@ class CropStream:
 
     def take(self, count: int) -> LabelledCrops:
         """The next `count` crops of the stream."""
+        self.taken += count
         crops = list(progress((next(self.stream) for _ in range(count)), "render the first crops", count))
         points = np.stack([points for _, points in crops])
         return LabelledCrops([image for image, _ in crops], points, np.isfinite(points).all(-1))
 
-    def refresh(self, crops: LabelledCrops, num_rendered: int) -> None:
-        """Replace the `fresh` crops that have been there longest, of the first `num_rendered`, by the next ones of the stream; waits where
-        rendering is slower. Where several processes train together, one renders for all."""
-        for image, points in from_first(lambda: [next(self.stream) for _ in range(self.parameters.fresh)]):
+    def refresh(self, crops: LabelledCrops, epoch: int, num_rendered: int) -> None:
+        """Make the crops those of an epoch: before each but the first (0), the `fresh` ones that have been there longest, of the first
+        `num_rendered`, are replaced by the next ones of the stream. Waits where rendering is slower. Where several processes train together,
+        one renders for all. An epoch that lies further ahead costs no more than all crops."""
+        target = self.parameters.fresh * epoch
+        if target - num_rendered > self.position:
+            self.position = target - num_rendered
+            self._go_to(self.taken + self.position)
+        for image, points in from_first(lambda: [next(self.stream) for _ in range(target - self.position)]):
             row = self.position % num_rendered
             crops.images[row], crops.points[row], crops.valid[row] = image, points, np.isfinite(points).all(-1)
             self.position += 1
@@ -84,9 +90,15 @@ class CropStream:
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
-    def _stream(self) -> Iterator[tuple[bytes, np.ndarray]]:
+    def _go_to(self, number: int) -> None:
+        """Let the next crop be the stream's `number`-th."""
+        identity, rest = divmod(number, self.recipe.render.stills.per_identity)
+        self.stream = self._stream(identity)
+        for _ in range(rest):
+            next(self.stream)
+
+    def _stream(self, identity: int = 0) -> Iterator[tuple[bytes, np.ndarray]]:
         waiting: deque[Future] = deque()
-        identity = 0
         while True:
             while len(waiting) < AHEAD * self.parameters.workers + self.parameters.fresh:
                 waiting.append(self.pool.submit(self.job, identity))

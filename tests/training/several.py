@@ -60,7 +60,7 @@ def train_all(folder: Path) -> None:
             folder,
             parameters(5),
             folder / f"{name}.safetensors",
-            refresh=lambda crops, stream=stream: stream.refresh(crops, len(crops)),
+            refresh=lambda crops, epoch, stream=stream: stream.refresh(crops, epoch, len(crops)),
         )
     labels = DistilParameters(0.5, TrackerData.d_tck_and_s, 1.0, 0.4, 0.5, False, 3)
     start = folder / "start_strrn.safetensors"

@@ -51,13 +51,15 @@ def test_the_oldest_crops_make_room_whatever_the_number_of_processes(open_stream
     crops, others = one.take(5), two.take(5)
     first = list(crops.images)
     assert len(set(first)) == 5 and crops.points.shape == (5, 68, 2) and crops.valid.all()
-    one.refresh(crops, 5)
+    one.refresh(crops, 0, 5)
+    assert crops.images == first
+    one.refresh(crops, 1, 5)
     second = list(crops.images)
     assert second[2:] == first[2:] and not set(second[:2]) & set(first)
-    one.refresh(crops, 5)
+    one.refresh(crops, 2, 5)
     assert crops.images[:2] == second[:2] and crops.images[4] == first[4] and not set(crops.images[2:4]) & set(first + second)
-    two.refresh(others, 5)
-    two.refresh(others, 5)
+    two.refresh(others, 1, 5)
+    two.refresh(others, 2, 5)
     assert others.images == crops.images and np.array_equal(others.points, crops.points)
 
 
@@ -67,9 +69,21 @@ def test_photographs_stay_and_points_are_those_of_the_scheme(open_stream):
     crops = stream.take(4)
     assert crops.points.shape == (4, 2, 2) and crops.valid.all()
     before = list(crops.images)
-    for _ in range(3):
-        stream.refresh(crops, 3)
+    for epoch in range(4):
+        stream.refresh(crops, epoch, 3)
     assert crops.images[3] == before[3] and not set(crops.images[:3]) & set(before)
+
+
+def test_a_later_epoch_has_the_crops_that_it_would_have_had(open_stream):
+    walked, jumped = open_stream(1), open_stream(1)
+    crops, others = walked.take(3), jumped.take(3)
+    for epoch in range(6):
+        walked.refresh(crops, epoch, 3)
+    jumped.refresh(others, 5, 3)
+    assert others.images == crops.images and np.array_equal(others.points, crops.points)
+    for stream, held in ((walked, crops), (jumped, others)):
+        stream.refresh(held, 6, 3)
+    assert others.images == crops.images
 
 
 @pytest.mark.parametrize(("fresh", "workers"), [(-1, 1), (2, 0)])
