@@ -11,6 +11,7 @@ cluster: a command here, or on a worker of a Dask cluster
 compare: experiments of a file or a grid through `dvc exp run`, a task each; a table of what came out, and the best
 release: versions of the models and pseudo-labels that are better than the last
 experiments: what a file of experiments/ or a grid asks for, and what DVC has of it
+tables: a paper's tables as such files, and the paper's numbers beside ours
 figures: what a release is judged by, and the rule
 process_group: a command whose whole process group ends with the flow
 checkout: one flow at a time in a checkout
