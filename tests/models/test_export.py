@@ -11,7 +11,6 @@ from strrn.runtime.models import open_model
 from tests.models import small
 from tests.runtime import tiny
 
-
 PATCHES_ONLY = {"geometry": "none", "shape_prior": False}
 
 
