@@ -47,10 +47,10 @@ Tested = EvaluationClip | EvaluationStill
 def rendered_stills(path: Path, scheme: LandmarkScheme) -> list[EvaluationStill]:
     """Those of a table of stills. Raises ValueError where it is not one of the scheme."""
     table = read_table(path, stills_schema(scheme.num_landmarks))
-    columns = (table[name] for name in ("image_id", "source", "image", "points_frame", "valid"))
+    columns = (table[name] for name in ("image_id", "image", "points_frame", "valid"))
     return [
-        EvaluationStill(image_id, STILLS[source], image, np.where(valid.astype(bool)[:, None], points, np.float32(np.nan)))
-        for image_id, source, image, points, valid in zip(*columns, strict=True)
+        EvaluationStill(image_id, STILLS["rendered"], image, np.where(valid.astype(bool)[:, None], points, np.float32(np.nan)))
+        for image_id, image, points, valid in zip(*columns, strict=True)
     ]
 
 
