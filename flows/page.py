@@ -100,10 +100,10 @@ def round_rows(rounds: Mapping, summaries: Mapping, shown: list[Dataset]) -> lis
 
 
 def drawn(rounds: Mapping, shown: list[Dataset]) -> list[charts.Chart]:
-    """The first two figures of every data set, both systems side by side in every round."""
+    """The figures of every data set of which a change in per cent says something, both systems side by side in every round."""
     found = []
     for dataset in shown:
-        for figure in dataset.figures[:2]:
+        for figure in (figure for figure in dataset.figures if figure.relative):
             scores = {name: {system: of.get(dataset.name, {}).get(figure.metric) for system, of in rounds[name].items()} for name in rounds}
             found.append(charts.chart(f"{dataset.title}: {figure.heading}", scores, figure.form))
     return found

@@ -66,9 +66,9 @@ TITLES = {
 
 
 def shown_datasets(rounds: Mapping[str, Mapping]) -> dict[str, tuple[Figure, ...]]:
-    """The figures of the default data sets, and the error on those of labelled pictures that {round: {system: {dataset: …}}} has."""
+    """The figures of the default data sets, and of those of labelled pictures that {round: {system: {dataset: …}}} has."""
     found = {name for systems in rounds.values() for scores in systems.values() for name in scores}
-    return DATASETS | {name: (ERROR,) for name in STILLS.values() if name in found}
+    return DATASETS | {name: OF_STILLS for name in STILLS.values() if name in found}
 
 
 def cell(figure: Figure, scores: Mapping, base: Mapping | None = None) -> Cell:

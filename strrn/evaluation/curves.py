@@ -111,9 +111,9 @@ def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
         .properties(width=420, height=270)
     )
     return svg(
-        alt.layer(line, data=_data(rows)).facet(
-            facet=alt.Facet("panel:N", title=None, sort=list(dict.fromkeys(row["panel"] for row in rows))), columns=2
-        )
+        alt.layer(line, data=_data(rows))
+        .facet(facet=alt.Facet("panel:N", title=None, sort=list(dict.fromkeys(row["panel"] for row in rows))), columns=2)
+        .resolve_axis(x="independent")
     )
 
 

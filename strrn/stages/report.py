@@ -10,7 +10,7 @@ from omegaconf import ListConfig
 
 from strrn.core.files import read_json, write_json, write_text
 from strrn.core.landmarks import LandmarkScheme, load_scheme
-from strrn.core.summary import shown_datasets
+from strrn.core.summary import DATASETS, shown_datasets
 from strrn.evaluation import curves, pictures, report
 from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
@@ -119,7 +119,8 @@ def main() -> None:
             *(row for row in summary if row is summary[0] or row["system"] == "tracker" or row["round"] in beside),
             *report.summary_rows({"BRF": {f"over {backbone}": brf["brf"]}}, shown_figures, by_round[FIRST]["detector"]),
         ],
-        "refined": report.summary_rows({"": brf}, shown_figures, brf[BACKBONE]),
+        "refined": report.summary_rows({"": brf}, DATASETS, brf[BACKBONE]),  # all say the same of a picture
+        "refined_groups": report.summary_groups(DATASETS),
         "refined_settings": ", ".join(f"{system} {setting}" for system, setting in tradeoff["settings"].items()),
         "tradeoff": report.inline(charts["tradeoff"]),
         "detectors": [row for row in summary if row["system"] == "detector"],

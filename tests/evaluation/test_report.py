@@ -228,7 +228,7 @@ def test_a_scheme_that_nothing_is_labelled_with_has_a_report_without_truth(tmp_p
 
 def test_pictures_stand_in_table_and_curves_but_not_among_the_frames(run):
     html = (run / "reports/report.html").read_text()
-    assert html.count(">rendered stills</th>") == 3 and "All metrics of stills_test" in html  # of trackers, detectors and BRF
+    assert html.count(">rendered stills</th>") == 2 and "All metrics of stills_test" in html  # of trackers and of detectors
     assert "image_id" not in html
     with (run / "reports/plots/ced.csv").open(newline="") as file:
         shares = {(row["panel"], row["series"]): float(row["share"]) for row in csv.DictReader(file) if row["threshold"] == "0.08"}
