@@ -20,13 +20,25 @@ import yaml
 
 from flows import charts, state
 from strrn.core.files import write_text
-from strrn.core.summary import DASH, FIRST_SYSTEM, LAST_SYSTEM, WITH_TRUTH, WITHOUT_TRUTH, Cell, Figure, cell, number
+from strrn.core.summary import (
+    DASH,
+    FIRST_SYSTEM,
+    LAST_SYSTEM,
+    OF_STILLS,
+    STILLS,
+    TITLES,
+    WITH_TRUTH,
+    WITHOUT_TRUTH,
+    Cell,
+    Figure,
+    cell,
+    number,
+)
 
 TEMPLATE = Path(__file__).parent / "page.html"
 REPORT = Path("reports/report.html")
 OVERLAYS = {Path("reports/overlay.mp4"): "video/mp4", Path("reports/overlay.webm"): "video/webm"}
 SHORT = 7  # characters of a commit
-TITLES = {"rendered_test": "rendered clips", "head_scan": "head scan", "real_clips": "real clips"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,8 @@ def datasets(runs: Iterable[Mapping]) -> list[Dataset]:
         for systems in run.values():
             for scores in systems.values():
                 for name, metrics in scores.items():
-                    found.setdefault(name, WITH_TRUTH if "nme_inter_ocular" in metrics else WITHOUT_TRUTH)
+                    with_truth = OF_STILLS if name in STILLS.values() else WITH_TRUTH
+                    found.setdefault(name, with_truth if "nme_inter_ocular" in metrics else WITHOUT_TRUTH)
     return [Dataset(name, figures) for name, figures in found.items()]
 
 
@@ -87,10 +100,10 @@ def round_rows(rounds: Mapping, summaries: Mapping, shown: list[Dataset]) -> lis
 
 
 def drawn(rounds: Mapping, shown: list[Dataset]) -> list[charts.Chart]:
-    """The first two figures of every data set, both systems side by side in every round."""
+    """The figures of every data set of which a change in per cent says something, both systems side by side in every round."""
     found = []
     for dataset in shown:
-        for figure in dataset.figures[:2]:
+        for figure in (figure for figure in dataset.figures if figure.relative):
             scores = {name: {system: of.get(dataset.name, {}).get(figure.metric) for system, of in rounds[name].items()} for name in rounds}
             found.append(charts.chart(f"{dataset.title}: {figure.heading}", scores, figure.form))
     return found

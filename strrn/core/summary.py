@@ -37,12 +37,15 @@ class Figure:
     relative: bool
 
 
+ERROR = Figure("error", "nme_inter_ocular", ".2%", True)
+MISSING = Figure("missing", "missing", ".1%", False)
 WITH_TRUTH = (
-    Figure("error", "nme_inter_ocular", ".2%", True),
+    ERROR,
     Figure("jitter", "residual_jitter", ".2%", True),
     Figure("lag", "lag_e1", ".2f", False),
-    Figure("missing", "missing", ".1%", False),
+    MISSING,
 )
+OF_STILLS = (ERROR, MISSING)  # without time there is no jitter and no lag
 WITHOUT_TRUTH = (
     Figure("jitter", "rt_jitter", ".2%", True),
     Figure("cycle error", "cycle_error", ".2%", True),
@@ -51,6 +54,21 @@ WITHOUT_TRUTH = (
 )
 
 DATASETS = {"rendered_test": WITH_TRUTH, "head_scan": WITH_TRUTH, "real_clips": WITHOUT_TRUTH}  # the default ones
+STILLS = {"rendered": "stills_test", "own": "own_test", "300w": "300w_test"}  # labelled pictures, by their source
+TITLES = {
+    "rendered_test": "rendered clips",
+    "head_scan": "head scan",
+    "real_clips": "real clips",
+    "stills_test": "rendered stills",
+    "own_test": "own pictures",
+    "300w_test": "300-W",
+}
+
+
+def shown_datasets(rounds: Mapping[str, Mapping]) -> dict[str, tuple[Figure, ...]]:
+    """The figures of the default data sets, and of those of labelled pictures that {round: {system: {dataset: …}}} has."""
+    found = {name for systems in rounds.values() for scores in systems.values() for name in scores}
+    return DATASETS | {name: OF_STILLS for name in STILLS.values() if name in found}
 
 
 def cell(figure: Figure, scores: Mapping, base: Mapping | None = None) -> Cell:

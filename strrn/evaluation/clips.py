@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from strrn.core.files import read_json_lines
 from strrn.core.video import probe
 from strrn.data.sources.record import ClipRecord
+
+if TYPE_CHECKING:  # pictures come after clips
+    from strrn.evaluation.stills import Tested
 
 DATASETS = {"rendered": "rendered_test", "head_scan": "head_scan"}  # by kind of clip
 REAL_CLIPS = "real_clips"
@@ -35,8 +39,8 @@ class EvaluationClip:
     fps: float
 
 
-def datasets_with_truth(clips: Sequence[EvaluationClip]) -> list[str]:
-    """The names of those that the clips are of; rendered_test and head_scan come first."""
+def datasets_with_truth(clips: "Sequence[Tested]") -> list[str]:
+    """The names of those that the clips and pictures are of; rendered_test and head_scan come first."""
     found = {clip.dataset for clip in clips if clip.truth is not None}
     return [name for name in DATASETS.values() if name in found] + sorted(found - set(DATASETS.values()))
 

@@ -61,7 +61,8 @@ def error_rows(frames: Mapping[str, Mapping[str, np.ndarray]], clip_id: str, sho
         columns = frames[round_name]
         chosen = np.flatnonzero((columns["clip_id"] == clip_id) & (columns["system"] == system) & np.isfinite(columns["nme"]))
         if len(chosen) == 0 and clip_id not in columns["clip_id"]:
-            raise ValueError(f"report.error_clip {clip_id!r} is no test clip with truth; there are {sorted(set(columns['clip_id']))}")
+            clips = sorted(set(columns["clip_id"][columns["frame"] > 0]))  # pictures have one frame
+            raise ValueError(f"report.error_clip {clip_id!r} is no test clip with truth; there are {clips}")
         for i in chosen:
             series = _series(round_name, system, clip_id)
             rows.append({"frame": int(columns["frame"][i]), "nme": round(float(columns["nme"][i]), 6), **series})
@@ -97,7 +98,7 @@ def _series(round_name: str, system: str, panel: str) -> dict:
 
 
 def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
-    """Two panels, one per dataset."""
+    """A panel per dataset, two beside each other."""
     line = (
         alt.Chart()
         .mark_line(strokeWidth=2)
@@ -110,9 +111,9 @@ def ced_chart(rows: Rows, rounds: Sequence[str]) -> str:
         .properties(width=420, height=270)
     )
     return svg(
-        alt.layer(line, data=_data(rows)).facet(
-            column=alt.Column("panel:N", title=None, sort=list(dict.fromkeys(row["panel"] for row in rows)))
-        )
+        alt.layer(line, data=_data(rows))
+        .facet(facet=alt.Facet("panel:N", title=None, sort=list(dict.fromkeys(row["panel"] for row in rows))), columns=2)
+        .resolve_axis(x="independent")
     )
 
 

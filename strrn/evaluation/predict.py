@@ -1,4 +1,5 @@
-"""Runs a round's pair of models over test clips: two systems, tracking by detection and STRRN, both inside the deployed tracking loop.
+"""Runs a round's pair of models over test clips and pictures: two systems, tracking by detection and STRRN, both inside the deployed
+tracking loop.
 
 Clips are mapped over processes; each is a pure function of the clip, the models and the parameters, so the number of processes changes
 nothing. The cycle error of real clips needs the pixels, so it is measured here, where they are.
@@ -6,6 +7,7 @@ nothing. The cycle error of real clips needs the pixels, so it is measured here,
 
 import math
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,19 +17,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from strrn.core.geometry import fit_similarity
+from strrn.core.geometry import bounding_box, box_iou, fit_similarity
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.processes import start_worker
 from strrn.core.progress import progress
 from strrn.core.tables import predictions_schema, write_table
 from strrn.core.video import read_frames
 from strrn.evaluation.clips import EvaluationClip
-from strrn.runtime.loop import FaceTracker, Models
+from strrn.evaluation.stills import EvaluationStill, Tested
+from strrn.runtime.loop import FaceState, FaceTracker, Models
 from strrn.runtime.parameters import Mode, RuntimeParameters
 
 SYSTEMS = {"detector": Mode.detector, "tracker": Mode.tracker}  # of a round
 REFINED = "brf"  # of models with a refinement: with its head; `backbone` is the same without
 MODES = SYSTEMS | {"backbone": Mode.detector, REFINED: Mode.detector}
+SAME_FACE_IOU = 0.2  # of a face that is found in a picture, and the labelled one
 
 
 @dataclass(frozen=True)
@@ -111,17 +115,48 @@ def run_clip(models: Models, clip: EvaluationClip, parameters: RuntimeParameters
         cycles.append(cycle_error(models, before, faces[-1].points_frame, face.points_frame) if measurable else np.nan)
         faces.append(face)
         before = frame
+    return _result(faces, cycles)
+
+
+def run_still(models: Models, still: EvaluationStill, parameters: RuntimeParameters) -> ClipResult:
+    """Run the first frame of the tracking loop on a picture. Of all faces that it finds the one counts that overlaps the labelled face the
+    most; where none does by `SAME_FACE_IOU`, the labelled face was not found."""
+    tracker = FaceTracker(models, parameters, max_faces=sys.maxsize)
+    found = [face for face in tracker(still.read()) if face.has_points]
+    overlaps = [overlap(face.points_frame, still.points_frame) for face in found]
+    best = int(np.argmax(overlaps)) if found else None
+    face = tracker.nobody() if best is None or overlaps[best] < SAME_FACE_IOU else found[best]
+    return _result([face], [np.nan])
+
+
+def overlap(points: np.ndarray, labelled: np.ndarray) -> float:
+    """Intersection over union of the squares about two shapes (L, 2), over the landmarks of the second that are not NaN.
+
+    Squares, because the box of landmarks on a line, as those of the eyes, has hardly any height.
+    """
+    valid = np.isfinite(labelled).all(-1)
+    return box_iou(_square(points[valid]), _square(labelled[valid]))
+
+
+def _square(points: np.ndarray) -> np.ndarray:
+    """(4,): the square about the middle of the points' box, as wide as its larger side."""
+    box = bounding_box(points)
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max() / 2
+    return np.concatenate([centre - half, centre + half])
+
+
+def _result(faces: Sequence[FaceState], cycle_errors: Sequence[float]) -> ClipResult:
     return ClipResult(
         points_frame=np.stack([face.points_frame for face in faces]),
         confidence=np.stack([face.confidence for face in faces]),
         state=[face.state.name for face in faces],
         box=np.stack([face.box for face in faces]),
-        cycle_error=np.array(cycles, np.float32),
+        cycle_error=np.array(cycle_errors, np.float32),
     )
 
 
 def predict(
-    clips: Sequence[EvaluationClip],
+    clips: Sequence[Tested],
     load_models: Callable[[], Models],
     scheme: LandmarkScheme,
     parameters: RuntimeParameters,
@@ -131,7 +166,7 @@ def predict(
     workers: int,
     systems: Sequence[str] = tuple(SYSTEMS),
 ) -> None:
-    """Write `out`/<system>.parquet (predictions) and cycle.parquet for all clips.
+    """Write `out`/<system>.parquet (predictions) and cycle.parquet for all clips; a picture is a clip of one frame.
 
     load_models: called once in every process; a function of a module, or a functools.partial of one. max_frames: limit for the clips
     without truth. workers: number of processes. systems: some of MODES.
@@ -184,8 +219,10 @@ def _start_worker(load_models: Callable[[], Models]) -> None:
     _models = load_models()
 
 
-def _run_job(job: tuple[str, EvaluationClip, RuntimeParameters, int | None]) -> ClipResult:
+def _run_job(job: tuple[str, Tested, RuntimeParameters, int | None]) -> ClipResult:
     assert _models is not None
     system, clip, parameters, max_frames = job
     models = _models if system == REFINED else replace(_models, refinement=None)
+    if isinstance(clip, EvaluationStill):
+        return run_still(models, clip, parameters)
     return run_clip(models, clip, parameters, max_frames)

@@ -9,7 +9,19 @@ import jinja2
 from markupsafe import Markup
 
 from strrn.core.files import write_text
-from strrn.core.summary import DATASETS, FIRST_SYSTEM, LAST_SYSTEM, WITH_TRUTH, WITHOUT_TRUTH, cell, flatten, number
+from strrn.core.summary import (
+    ERROR,
+    FIRST_SYSTEM,
+    LAST_SYSTEM,
+    STILLS,
+    TITLES,
+    WITH_TRUTH,
+    WITHOUT_TRUTH,
+    Figure,
+    cell,
+    flatten,
+    number,
+)
 
 TEMPLATE = Path(__file__).parent / "report.html"
 
@@ -36,17 +48,25 @@ class ReportParameters:
             raise ValueError(f"overlay_quality: found {self.overlay_quality}, expected an H.264 rate factor in [0, 51]")
 
 
-def summary_rows(rounds: Mapping[str, Mapping], base: Mapping | None = None) -> list[dict]:
-    """One row per round and system: its name and a `Cell` per figure of `summary.DATASETS`, relative to `base` (None: to the first round's
-    detector); a dash where a dataset or metric is not there, as with a scheme of one's own."""
+def summary_groups(shown: Mapping[str, Sequence[Figure]]) -> list[tuple[str, list[str]]]:
+    """(title, headings) of the columns of every data set that is shown."""
+    known = {WITH_TRUTH: ", exact truth", WITHOUT_TRUTH: ", no truth"}
+    return [(TITLES[name] + known.get(figures, ""), [figure.heading for figure in figures]) for name, figures in shown.items()]
+
+
+def summary_rows(rounds: Mapping[str, Mapping], shown: Mapping[str, Sequence[Figure]], base: Mapping | None = None) -> list[dict]:
+    """One row per round and system: its name and, of every data set that is shown, a list of a `Cell` per figure.
+
+    base: the scores that changes are against (None: those of the first round's detector). A dash stands where a data set or metric is not
+    there, as with a scheme of one's own.
+    """
     base = rounds[next(iter(rounds))][FIRST_SYSTEM] if base is None else base
     rows = []
     for round_name, systems in rounds.items():
         for system, datasets in systems.items():
             cells = [
-                cell(figure, datasets.get(name, {}), None if datasets is base else base.get(name, {}))
-                for name, figures in DATASETS.items()
-                for figure in figures
+                [cell(figure, datasets.get(name, {}), None if datasets is base else base.get(name, {})) for figure in figures]
+                for name, figures in shown.items()
             ]
             rows.append({"round": round_name, "system": system, "cells": cells})
     return rows
@@ -58,7 +78,7 @@ def detail_rows(rounds: Mapping[str, Mapping], dataset: str) -> tuple[list[str],
     for round_name, systems in rounds.items():
         for system, datasets in systems.items():
             columns.append(f"{round_name} {system}")
-            flat.append(flatten(datasets[dataset]))
+            flat.append(flatten(datasets.get(dataset, {})))
     names = list(dict.fromkeys(name for values in flat for name in values))
     return columns, [{"name": name, "values": [_plain(values.get(name)) for values in flat]} for name in names]
 
@@ -91,18 +111,23 @@ def alike(made_with: Mapping[str, Mapping[str, object]]) -> list[tuple[str, str]
 
 
 def headline(rounds: Mapping[str, Mapping]) -> list[dict]:
-    """The four numbers at the top: the last round's tracker beside the first round's detector, less is better in all."""
+    """The numbers at the top, of the data sets that there are: the last round's tracker beside the first round's detector, less is better in
+    all."""
     names = list(rounds)
     first, last = rounds[names[0]][FIRST_SYSTEM], rounds[names[-1]][LAST_SYSTEM]
-    error, jitter, real_jitter = WITH_TRUTH[0], WITH_TRUTH[1], WITHOUT_TRUTH[0]
+    jitter, real_jitter = WITH_TRUTH[1], WITHOUT_TRUTH[0]
     chosen = (
-        ("error on rendered clips", "rendered_test", error),
+        ("error on rendered clips", "rendered_test", ERROR),
         ("jitter on rendered clips", "rendered_test", jitter),
-        ("error on the head scan", "head_scan", error),
+        ("error on the head scan", "head_scan", ERROR),
         ("jitter on real clips", "real_clips", real_jitter),
+        ("error on own pictures", STILLS["own"], ERROR),
+        ("error on 300-W", STILLS["300w"], ERROR),
     )
     tiles = []
     for label, dataset, figure in chosen:
+        if dataset not in last:
+            continue
         before, after = (system.get(dataset, {}) for system in (first, last))
         tiles.append({"label": label, "before": cell(figure, before).text, "after": cell(figure, after, before)})
     return tiles

@@ -10,10 +10,11 @@ import pyarrow as pa
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import read_table, write_table
-from strrn.evaluation.clips import REAL_CLIPS, EvaluationClip, FaceInView, datasets_with_truth
+from strrn.evaluation.clips import REAL_CLIPS, FaceInView, datasets_with_truth
 from strrn.evaluation.predict import SYSTEMS, cycle_schema
-from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
+from strrn.evaluation.predictions import ClipPredictions, ClipTruth, read_predictions, read_truth
 from strrn.evaluation.score import frame_rows, score_with_truth, score_without_truth
+from strrn.evaluation.stills import EvaluationStill, Tested
 
 APART = 15  # frames between two that are shown of one clip
 
@@ -47,13 +48,16 @@ def frames_schema() -> pa.Schema:
 
 def score_round(
     folder: Path,
-    clips: Sequence[EvaluationClip],
+    clips: Sequence[Tested],
     scheme: LandmarkScheme,
     parameters: EvaluateParameters,
     scores_path: Path,
     systems: Sequence[str] = tuple(SYSTEMS),
 ) -> None:
-    """Score `folder`/<system>.parquet and cycle.parquet against the clips' truth: writes `folder`/frames.parquet and `scores_path`."""
+    """Score `folder`/<system>.parquet and cycle.parquet against the truth of clips and pictures.
+
+    Writes `folder`/frames.parquet and `scores_path`.
+    """
     columns: dict[str, list] = {name: [] for name in frames_schema().names}
     cycles = read_table(folder / "cycle.parquet", cycle_schema())
     scores: dict[str, dict] = {}
@@ -61,7 +65,7 @@ def score_round(
         predictions = read_predictions(folder / f"{system}.parquet", scheme)
         scores[system] = {}
         for dataset in datasets_with_truth(clips):
-            truths = {clip.clip_id: read_truth(clip.truth, scheme) for clip in clips if clip.dataset == dataset}
+            truths = {clip.clip_id: _truth(clip, scheme) for clip in clips if clip.dataset == dataset}
             scores[system][dataset] = score_with_truth(predictions, truths, scheme, parameters.failure_threshold)
             rows = frame_rows(predictions, truths, scheme)
             for name, values in rows.items():
@@ -76,6 +80,10 @@ def score_round(
         scores[system][REAL_CLIPS] = score_without_truth(real, errors, scheme, always, never)
     write_table(folder / "frames.parquet", columns, frames_schema())
     write_json(scores_path, scores)
+
+
+def _truth(clip: Tested, scheme: LandmarkScheme) -> ClipTruth:
+    return clip.truth if isinstance(clip, EvaluationStill) else read_truth(clip.truth, scheme)
 
 
 def collect(scores: Mapping[str, Path], siblings: Mapping[str, Path]) -> dict:

@@ -89,14 +89,17 @@ def curve_rows(rows: Sequence[Mapping]) -> list[dict]:
 
 
 def write_filtered(folder: Path, clips: Sequence[EvaluationClip], scheme: LandmarkScheme, settings: Mapping[str, str]) -> None:
-    """Write `folder`/<filter>.parquet: the backbone's predictions under every filter with its setting."""
+    """Write `folder`/<filter>.parquet: the backbone's predictions of the clips under every filter with its setting; those of anything else,
+    that is of pictures, as they are."""
     schema = predictions_schema(scheme.num_landmarks)
     columns = read_table(folder / f"{BACKBONE}.parquet", schema)
     starts = [*np.flatnonzero(np.r_[True, columns["clip_id"][1:] != columns["clip_id"][:-1]]), len(columns["clip_id"])]
     fps = {clip.clip_id: clip.fps for clip in clips}
     for system, setting in settings.items():
         parts = [
-            filters(fps[str(columns["clip_id"][first])], scheme)[system][setting](columns["points_frame"][first:last])
-            for first, last in pairwise(starts)
+            filters(fps[clip_id], scheme)[system][setting](points) if clip_id in fps else points
+            for clip_id, points in (
+                (str(columns["clip_id"][first]), columns["points_frame"][first:last]) for first, last in pairwise(starts)
+            )
         ]
         write_table(folder / f"{system}.parquet", columns | {"points_frame": np.concatenate(parts)}, schema)

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: runs a round's models over the test clips, as detector and as tracker, and scores what they said."""
+"""Stage `evaluate`: runs a round's models over the test clips and held-out labelled pictures, as detector and tracker, and scores them."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,15 +7,18 @@ from pathlib import Path
 
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.processes import num_workers
+from strrn.core.tables import read_table
 from strrn.data.sources.ibug_300vw import clips_300vw
+from strrn.data.sources.labels import LabelParameters
 from strrn.data.sources.videos import VideoParameters
 from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, rendered_clips
 from strrn.evaluation.predict import SYSTEMS, predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
+from strrn.evaluation.stills import EvaluationStill, held_out_stills
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
-from strrn.stages.paths import MODELS, PREDICTIONS, RAW, RENDERED, SCORES
+from strrn.stages.paths import CROPS, MODELS, PREDICTIONS, RAW, RENDERED, SCORES
 from strrn.stages.rounds import round_names
 
 
@@ -29,11 +32,17 @@ def load_clips(parameters: EvaluateParameters, scheme: LandmarkScheme) -> list[E
     return with_truth + real_clips(RAW, parameters.real_clips)
 
 
+def load_stills(scheme: LandmarkScheme) -> list[EvaluationStill]:
+    """The held-out labelled pictures, whole; those that the stage `crop` could use."""
+    usable = read_table(CROPS / "stills_test.parquet", columns=["image_id"])["image_id"]
+    return held_out_stills(RENDERED / "stills_test.parquet", set(usable), load_section("labels", LabelParameters), scheme)
+
+
 def evaluate(detector: Path, tracker: Path, predictions: Path, scores: Path, systems: Sequence[str]) -> None:
-    """Run a pair of checkpoints over the test clips and score what `systems` (of detector and tracker) said."""
+    """Run a pair of checkpoints over the test clips and pictures and score what `systems` (of detector and tracker) said."""
     parameters = load_section("evaluate", EvaluateParameters)
     scheme = load_scheme(load_value("scheme", str))
-    clips = load_clips(parameters, scheme)
+    clips = [*load_clips(parameters, scheme), *load_stills(scheme)]
     predict(
         clips,
         partial(torch_models, detector, tracker),

@@ -21,13 +21,14 @@ from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predict import REFINED, predict
 from strrn.evaluation.refined import DETECTOR, open_backbone, refined_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
+from strrn.evaluation.stills import Tested
 from strrn.evaluation.tradeoff import BACKBONE, at_same_lag, tradeoff, write_filtered
 from strrn.models import checkpoint
 from strrn.models.brf import RefinerParameters, build_refiner, main_modes
 from strrn.runtime.backbone import contract_to_dict, read_contract
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
-from strrn.stages.evaluate import load_clips
+from strrn.stages.evaluate import load_clips, load_stills
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import BRF_PREDICTIONS, BRF_SCORES, CROPS, MODELS, REFINER, RENDERED
 from strrn.stages.rounds import chosen_round
@@ -124,9 +125,9 @@ def train(backbone: str, name: str) -> None:
 
 
 def score(backbone: str, name: str) -> None:
-    """The backbone, the head and the filters on the test clips; the cycle error of real clips is judged by the round's tracker."""
+    """The backbone, the head and the filters on test clips and pictures; the cycle error of real clips is judged by the round's tracker."""
     parameters, scheme = load_section("evaluate", EvaluateParameters), load_setting().scheme
-    clips = load_clips(parameters, scheme)
+    clips = [*load_clips(parameters, scheme), *load_stills(scheme)]
     pair = (MODELS / name / f"{role}.safetensors" for role in ("detector", "tracker"))
     predict(
         clips,
@@ -141,13 +142,14 @@ def score(backbone: str, name: str) -> None:
     compare(clips, scheme, parameters)
 
 
-def compare(clips: Sequence[EvaluationClip], scheme: LandmarkScheme, parameters: EvaluateParameters) -> None:
+def compare(tested: Sequence[Tested], scheme: LandmarkScheme, parameters: EvaluateParameters) -> None:
     """Score the predictions of backbone and head, and the filters of the backbone's at the head's lag."""
+    clips = [clip for clip in tested if isinstance(clip, EvaluationClip)]
     rows = tradeoff(BRF_PREDICTIONS, clips, scheme, parameters.failure_threshold)
     settings = at_same_lag(rows) if rows else {}
     write_filtered(BRF_PREDICTIONS, clips, scheme, settings)
     write_json(BRF_PREDICTIONS / "tradeoff.json", {"rows": rows, "settings": settings})
-    score_round(BRF_PREDICTIONS, clips, scheme, parameters, BRF_SCORES, [BACKBONE, *settings, REFINED])
+    score_round(BRF_PREDICTIONS, tested, scheme, parameters, BRF_SCORES, [BACKBONE, *settings, REFINED])
 
 
 def main() -> None:

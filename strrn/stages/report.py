@@ -10,7 +10,7 @@ from omegaconf import ListConfig
 
 from strrn.core.files import read_json, write_json, write_text
 from strrn.core.landmarks import LandmarkScheme, load_scheme
-from strrn.core.summary import DATASETS
+from strrn.core.summary import DATASETS, shown_datasets
 from strrn.evaluation import curves, pictures, report
 from strrn.evaluation.clips import EvaluationClip
 from strrn.evaluation.predictions import ClipPredictions, read_predictions, read_truth
@@ -94,7 +94,7 @@ def main() -> None:
         path, seed = RENDERED / "stills_train.parquet", load_value("seed", int)
         stills = contact_sheet(path, scheme, parameters.num_stills, STILLS_COLUMNS, parameters.picture_size, seed)
     charts = {
-        "ced": curves.ced_chart(rows["ced"], rounds) if with_truth else "",
+        "ced": curves.ced_chart(rows["ced"], rounds) if rows["ced"] else "",
         "error_over_time": curves.error_chart(rows["error_over_time"]) if with_truth else "",
         "acceptance": curves.acceptance_chart(rows["acceptance"]) if summaries else "",
         "training": curves.training_chart(rows["training"], rounds),
@@ -106,19 +106,21 @@ def main() -> None:
     by_round = metrics["rounds"]
     beside = {f"{name} {arm}": systems for name in siblings for arm, systems in metrics[name].items()}
     compared = by_round | beside
-    summary, brf = report.summary_rows(compared), metrics["brf"]
+    shown_figures = shown_datasets(by_round)
+    summary, brf = report.summary_rows(compared, shown_figures), metrics["brf"]
     chosen = load_value("refine.backbone", str)
     backbone = f"{chosen_round(load_value('export.round', str))} detector" if chosen == "detector" else Path(chosen).name
     content = {
         "first_round": FIRST,
         "last_round": last,
         "headline": report.headline(by_round),
-        "summary_headings": [figure.heading for figures in DATASETS.values() for figure in figures],
+        "summary_groups": report.summary_groups(shown_figures),
         "trackers": [
             *(row for row in summary if row is summary[0] or row["system"] == "tracker" or row["round"] in beside),
-            *report.summary_rows({"BRF": {f"over {backbone}": brf["brf"]}}, by_round[FIRST]["detector"]),
+            *report.summary_rows({"BRF": {f"over {backbone}": brf["brf"]}}, shown_figures, by_round[FIRST]["detector"]),
         ],
-        "refined": report.summary_rows({"": brf}, brf[BACKBONE]),
+        "refined": report.summary_rows({"": brf}, DATASETS, brf[BACKBONE]),  # all say the same of a picture
+        "refined_groups": report.summary_groups(DATASETS),
         "refined_settings": ", ".join(f"{system} {setting}" for system, setting in tradeoff["settings"].items()),
         "tradeoff": report.inline(charts["tradeoff"]),
         "detectors": [row for row in summary if row["system"] == "detector"],
@@ -133,7 +135,7 @@ def main() -> None:
         "teaching": TEACHING[load_value("mine.selection", Selection)],
         "acceptance_chart": report.inline(charts["acceptance"]),
         "training": report.inline(charts["training"]),
-        "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters),
+        "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters) if with_truth else [],
         "stills": "" if stills is None else pictures.jpeg_uri(stills),
         "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),
         "made_with": report.alike(made_with),
@@ -158,8 +160,10 @@ def _frame_pictures(
     scheme: LandmarkScheme,
     parameters: report.ReportParameters,
 ) -> list[tuple[str, list[dict]]]:
-    """(title, pictures) of the last tracker's best and worst frames."""
+    """(title, pictures) of the last tracker's best and worst frames of clips."""
     truths = {clip_id: read_truth(clip.truth, scheme) for clip_id, clip in clips.items() if clip.truth}
+    of_clips = np.isin(columns["clip_id"].astype(str), list(truths))
+    columns = {name: values[of_clips] for name, values in columns.items()}
     groups = []
     for title, worst in (("Worst", True), ("Best", False)):
         chosen = extreme_frames(columns, "tracker", parameters.num_frames, worst=worst)

@@ -1,6 +1,6 @@
 import pytest
 
-from strrn.core.summary import DASH, MINUS, WITH_TRUTH, Cell, cell, flatten, number
+from strrn.core.summary import DASH, DATASETS, MINUS, OF_STILLS, WITH_TRUTH, Cell, cell, flatten, number, shown_datasets
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,9 @@ def test_a_change_is_against_the_base_and_only_where_it_says_something():
 
 def test_nested_metrics_become_one_level():
     assert flatten({"r0": {"auc": {"a": 0.5}, "n": 1}, "frames": 7}) == {"r0.auc.a": 0.5, "r0.n": 1, "frames": 7}
+
+
+def test_data_sets_of_pictures_are_shown_where_a_round_has_them():
+    assert shown_datasets({"r0": {"detector": {"real_clips": {}}}}) == DATASETS
+    shown = shown_datasets({"r0": {"detector": {"real_clips": {}, "own_test": {}}, "tracker": {"300vw_category_1": {}}}})
+    assert shown == DATASETS | {"own_test": OF_STILLS}

@@ -7,22 +7,23 @@ import numpy as np
 
 from strrn.core.files import write_json, write_json_lines, write_text
 from strrn.core.landmarks import load_scheme
-from strrn.core.tables import predictions_schema, stills_schema, truth_schema, write_table
+from strrn.core.tables import predictions_schema, still_crops_schema, stills_schema, truth_schema, write_table
 from strrn.core.video import VideoWriter
 from strrn.evaluation.predict import cycle_schema
 from strrn.models import checkpoint
-from strrn.stages.paths import BRF_PREDICTIONS, MODELS, PREDICTIONS, PSEUDO
+from strrn.stages.paths import BRF_PREDICTIONS, CROPS, MODELS, PREDICTIONS, PSEUDO
 from tests.models.small import build, header
 
 SCHEME = load_scheme("ibug68")
 L = SCHEME.num_landmarks
 FRAMES = 16
+STILLS = 4  # of a split; in the last of the test no face is found
 HEIGHT, WIDTH = 120, 160
 
 PARAMETERS = """
 seed: 0
 scheme: ibug68
-labels: {rendered: true}
+labels: {rendered: true, ibug_300w: null, own: [], val: 0.1, test: 0.1, semi_share: 0.0, max_rejected: 0.0}
 videos: {ibug_300vw: null, youtube_faces: null, youtube_celebrities: null, val: 0.0, test: 0.0}
 baselines: []
 rounds:
@@ -108,33 +109,33 @@ def make_run(root: Path) -> None:
         for name, kind in (("first", "rendered"), ("scan", "head_scan"))
     ]
     write_json_lines(rendered / "clips.jsonl", [*records, records[0] | {"clip_id": "other", "split": "train"}])
-    still = path_of_face(4)
-    write_table(
-        rendered / "stills_train.parquet",
-        {
-            **{name: [f"{name}{i}" for i in range(4)] for name in ("image_id", "identity", "split", "source", "licence")},
-            "image": [cv2.imencode(".png", picture(points)[..., ::-1])[1].tobytes() for points in still],
-            "points_frame": still,
-            "valid": np.ones((4, L), bool),
-            "visible": np.ones((4, L), bool),
-        },
-        stills_schema(L),
-    )
+    still = path_of_face(STILLS)
+    columns = {
+        **{name: [f"{name}{i}" for i in range(STILLS)] for name in ("image_id", "identity", "split", "source", "licence")},
+        "image": [cv2.imencode(".png", picture(points)[..., ::-1])[1].tobytes() for points in still],
+        "valid": np.ones((STILLS, L), bool),
+        "visible": np.ones((STILLS, L), bool),
+    }
+    for split in ("train", "test"):
+        write_table(rendered / f"stills_{split}.parquet", columns | {"points_frame": still}, stills_schema(L))
+    write_table(_parent(root / CROPS / "stills_test.parquet"), columns | {"points_crop": still}, still_crops_schema(L))
+    paths |= {name: points[None] for name, points in zip(columns["image_id"], still, strict=True)}
     for round_name, noise in (("r0", 1.5), ("r1", 0.75)):
         folder = root / PREDICTIONS / round_name
         for system, factor in (("detector", 1.0), ("tracker", 0.5)):
             moved = {name: points + random.normal(0, noise * factor, points.shape) for name, points in paths.items()}
             moved["empty"][:] = np.nan
             moved["first"][-1] = np.nan
+            moved[columns["image_id"][-1]][:] = np.nan
             write_predictions(folder / f"{system}.parquet", moved)
         real = [(system, name) for system in ("detector", "tracker") for name in ("shown", "empty")]
-        columns = {
+        cycles = {
             "system": [system for system, _ in real for _ in range(FRAMES)],
             "clip_id": [name for _, name in real for _ in range(FRAMES)],
             "frame": np.tile(np.arange(FRAMES), len(real)),
             "cycle_error": np.concatenate([np.full(FRAMES, 0.02 if name == "shown" else np.nan) for _, name in real]),
         }
-        write_table(folder / "cycle.parquet", columns, cycle_schema())
+        write_table(folder / "cycle.parquet", cycles, cycle_schema())
         for model in ("detector", "tracker"):
             log = "".join(f"{epoch},validation_error,{noise / (epoch + 20)}\n{epoch},points,0.1\n" for epoch in range(5))
             write_text(root / MODELS / round_name / f"{model}.log.csv", "epoch,name,value\n" + log)
@@ -145,8 +146,8 @@ def make_run(root: Path) -> None:
             (root / PREDICTIONS / f"r1/{source}.parquet").read_bytes()
         )
     names = {"detector": "backbone", "tracker": "brf"}
-    columns["system"] = [names[system] for system in columns["system"]]
-    write_table(root / BRF_PREDICTIONS / "cycle.parquet", columns, cycle_schema())
+    cycles["system"] = [names[system] for system in cycles["system"]]
+    write_table(root / BRF_PREDICTIONS / "cycle.parquet", cycles, cycle_schema())
     quantiles = {"0.05": 0.004, "0.50": 0.012, "0.95": 0.05}
     summary = {
         "frames_seen": 100,

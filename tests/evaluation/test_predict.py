@@ -3,6 +3,7 @@
 from functools import partial
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from strrn.core.tables import read_table
 from strrn.evaluation.clips import FaceInView, real_clips, rendered_clips
 from strrn.evaluation.predict import Models, cycle_error, cycle_schema, predict, run_clip
 from strrn.evaluation.predictions import read_predictions
+from strrn.evaluation.stills import EvaluationStill
 from strrn.runtime.parameters import Mode, RuntimeParameters
 from tests.evaluation.small_run import FRAMES, SCHEME, drawn_face, make_run, picture
 
@@ -116,8 +118,10 @@ def test_no_face_gives_rows_without_points(clips):
 
 
 def test_results_do_not_depend_on_the_number_of_processes(clips, tmp_path):
+    encoded = cv2.imencode(".png", picture(FACE_FRAME))[1].tobytes()
+    stills = [EvaluationStill(name, "stills_test", encoded, FACE_FRAME + shift) for name, shift in (("found", 0), ("elsewhere", 500))]
     for workers in (1, 2):
-        predict(clips, scripted_models, SCHEME, PARAMETERS, tmp_path / str(workers), max_frames=5, workers=workers)
+        predict([*clips, *stills], scripted_models, SCHEME, PARAMETERS, tmp_path / str(workers), max_frames=5, workers=workers)
     for name in ("detector", "tracker", "cycle"):
         assert (tmp_path / f"1/{name}.parquet").read_bytes() == (tmp_path / f"2/{name}.parquet").read_bytes()
     predictions = read_predictions(tmp_path / "2/tracker.parquet", SCHEME)
@@ -127,7 +131,10 @@ def test_results_do_not_depend_on_the_number_of_processes(clips, tmp_path):
         "scan": FRAMES,
         "empty": 5,
         "shown": 5,
+        "found": 1,
+        "elsewhere": 1,
     }
+    assert predictions["found"].present.all() and not predictions["elsewhere"].present.any()
     cycles = read_table(tmp_path / "2/cycle.parquet", cycle_schema())
     assert set(cycles["clip_id"]) == {"empty", "shown"} and len(cycles["frame"]) == 2 * 2 * 5
 

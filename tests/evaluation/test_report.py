@@ -12,16 +12,17 @@ import yaml
 
 from strrn.core.files import write_json
 from strrn.core.landmarks import load_scheme, scheme_to_dict
-from strrn.core.summary import Cell
+from strrn.core.summary import DATASETS, Cell
 from strrn.core.video import probe
 from strrn.evaluation.clips import datasets_with_truth
 from strrn.evaluation.predictions import read_truth
 from strrn.evaluation.report import ReportParameters, markdown_lines, summary_rows
 from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
+from strrn.evaluation.stills import rendered_stills
 from strrn.stages import evaluate, refine, report
 from strrn.stages.parameters import load_section
 from tests.data.test_videos import write_300vw
-from tests.evaluation.small_run import FRAMES, SCHEME, make_run
+from tests.evaluation.small_run import FRAMES, SCHEME, STILLS, make_run
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def run(tmp_path_factory):
         patch.chdir(root)
         make_run(root)
         parameters = load_section("evaluate", EvaluateParameters)
-        clips = evaluate.load_clips(parameters, SCHEME)
+        clips = [*evaluate.load_clips(parameters, SCHEME), *evaluate.load_stills(SCHEME)]
         for name in ("r0", "r1"):
             score_round(evaluate.PREDICTIONS / name, clips, SCHEME, parameters, evaluate.SCORES / f"{name}.json")
         refine.compare(clips, SCHEME, parameters)
@@ -46,13 +47,15 @@ def test_metrics_are_of_the_agreed_form(run):
     for systems in metrics["rounds"].values():
         assert list(systems) == ["detector", "tracker"]
         for datasets in systems.values():
-            assert list(datasets) == ["rendered_test", "head_scan", "real_clips"]
+            assert list(datasets) == ["rendered_test", "head_scan", "stills_test", "real_clips"]
             named = {"nme_inter_ocular", "nme_inter_pupil", "auc_0.08_inter_ocular", "jitter_e3", "residual_jitter", "lag_e1"}
             assert named <= set(datasets["rendered_test"]) and named <= set(datasets["head_scan"])
             assert datasets["real_clips"]["cycle_error"] == pytest.approx(0.02)
             assert datasets["real_clips"]["lost"] == datasets["real_clips"]["false_tracks"] == 0
             assert datasets["rendered_test"]["missing"] == pytest.approx(1 / FRAMES, abs=1e-6)
             assert "nme" not in datasets["rendered_test"]
+            assert datasets["stills_test"]["frames"] == STILLS and datasets["stills_test"]["missing"] == 1 / STILLS
+            assert datasets["stills_test"]["lag_e1"] is datasets["stills_test"]["residual_jitter"] is None
     # The noise halves from detector to tracker and from round to round.
     first, last = metrics["rounds"]["r0"]["detector"], metrics["rounds"]["r1"]["tracker"]
     for dataset in ("rendered_test", "head_scan"):
@@ -159,12 +162,12 @@ def test_changes_are_against_the_first_detector():
         scores = {"nme_inter_ocular": value, "residual_jitter": value, "lag_e1": 0.1, "rt_jitter": value, "cycle_error": None}
         return {name: scores | {"lost": 0.0} for name in ("rendered_test", "head_scan", "real_clips")}
 
-    rows = summary_rows({"r0": {"detector": datasets(0.04), "tracker": datasets(0.05)}, "r1": {"detector": datasets(0.03)}})
-    cells = [row["cells"][0] for row in rows]
+    rows = summary_rows({"r0": {"detector": datasets(0.04), "tracker": datasets(0.05)}, "r1": {"detector": datasets(0.03)}}, DATASETS)
+    cells = [row["cells"][0][0] for row in rows]
     assert [cell.text for cell in cells] == ["4.00\u00a0%", "5.00\u00a0%", "3.00\u00a0%"]
     assert [cell.change_text for cell in cells] == ["", "+25 %", "\u221225 %"]
     assert [cell.tone for cell in cells] == ["same", "worse", "better"]
-    assert rows[2]["cells"][9] == Cell("\u2013", None)
+    assert rows[2]["cells"][2][1] == Cell("\u2013", None)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +224,34 @@ def test_a_scheme_that_nothing_is_labelled_with_has_a_report_without_truth(tmp_p
     html = Path("reports/report.html").read_text()
     assert "On a real clip" in html
     assert not any(title in html for title in ("Cumulative error", "Best and worst frames", "Contact sheet"))
+
+
+def test_pictures_stand_in_table_and_curves_but_not_among_the_frames(run):
+    html = (run / "reports/report.html").read_text()
+    assert html.count(">rendered stills</th>") == 2 and "All metrics of stills_test" in html  # of trackers and of detectors
+    assert "image_id" not in html
+    with (run / "reports/plots/ced.csv").open(newline="") as file:
+        shares = {(row["panel"], row["series"]): float(row["share"]) for row in csv.DictReader(file) if row["threshold"] == "0.08"}
+    assert {panel for panel, _ in shares} == {"rendered_test", "head_scan", "stills_test"}
+    assert shares["stills_test", "r1 tracker"] == 1 - 1 / STILLS
+
+
+def test_own_pictures_give_a_scheme_without_labelled_clips_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path)
+    Path("own.yaml").write_text(yaml.safe_dump(scheme_to_dict(replace(SCHEME, name="own"))))
+    text = Path("params.yaml").read_text().replace("scheme: ibug68", "scheme: own.yaml").replace("rendered: true", "rendered: false")
+    Path("params.yaml").write_text(text)
+    parameters, scheme = load_section("evaluate", EvaluateParameters), load_scheme("own.yaml")
+    stills = rendered_stills(Path("data/rendered/stills_test.parquet"), scheme)
+    tested = [*evaluate.load_clips(parameters, scheme), *(replace(still, dataset="own_test") for still in stills)]
+    for name in ("r0", "r1"):
+        score_round(evaluate.PREDICTIONS / name, tested, scheme, parameters, evaluate.SCORES / f"{name}.json")
+    refine.compare(tested, scheme, parameters)
+    report.main()
+    html = Path("reports/report.html").read_text()
+    assert "error on own pictures" in html and "Cumulative error" in html and ">own pictures</th>" in html
+    assert not any(title in html for title in ("error on rendered clips", "Error over time", "Best and worst frames", "What calm costs"))
 
 
 def test_the_test_clips_of_300vw_are_scored_by_category(tmp_path, monkeypatch):

@@ -322,3 +322,12 @@ def test_charts_have_bars_from_zero():
     assert heights == {(charts.BOTTOM - charts.TOP) / 2}  # 2.5 % where the highest is 5 %
     assert all(x >= 0 and x + chart.width <= charts.WIDTH for _, _, x, _, _ in chart.bars)
     assert [name for name, _ in chart.names] == ["r0", "r11"]
+
+
+def test_of_pictures_error_and_missing_are_shown_and_the_error_is_drawn():
+    rounds = metrics(0.04)
+    for scores_of_system in rounds["r0"].values():
+        scores_of_system["own_test"] = {"nme_inter_ocular": 0.02, "missing": 0.1, "residual_jitter": None}
+    shown = page.datasets([rounds])
+    assert (shown[-1].title, [figure.heading for figure in shown[-1].figures]) == ("own pictures", ["error", "missing"])
+    assert [chart.title for chart in page.drawn(rounds, shown)][-1] == "own pictures: error"
