@@ -1,7 +1,7 @@
 """Stage `evaluate`: runs a round's models over the test clips, as detector and as tracker, and scores what they said."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from strrn.data.sources.videos import VideoParameters
 from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, rendered_clips
 from strrn.evaluation.predict import SYSTEMS, predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
+from strrn.runtime.loop import Models
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
@@ -29,14 +30,14 @@ def load_clips(parameters: EvaluateParameters, scheme: LandmarkScheme) -> list[E
     return with_truth + real_clips(RAW, parameters.real_clips)
 
 
-def evaluate(detector: Path, tracker: Path, predictions: Path, scores: Path, systems: Sequence[str]) -> None:
-    """Run a pair of checkpoints over the test clips and score what `systems` (of detector and tracker) said."""
+def evaluate(load_models: Callable[[], Models], predictions: Path, scores: Path, systems: Sequence[str]) -> None:
+    """Run models over the test clips, loaded as `predict` wants it, and score what `systems` (of detector and tracker) said."""
     parameters = load_section("evaluate", EvaluateParameters)
     scheme = load_scheme(load_value("scheme", str))
     clips = load_clips(parameters, scheme)
     predict(
         clips,
-        partial(torch_models, detector, tracker),
+        load_models,
         scheme,
         load_section("runtime", RuntimeParameters),
         predictions,
@@ -54,7 +55,7 @@ def main() -> None:
     if name not in round_names():
         raise ValueError(f"there is no round {name!r} in params.yaml; there are {round_names()}")
     pair = (MODELS / name / f"{role}.safetensors" for role in ("detector", "tracker"))
-    evaluate(*pair, PREDICTIONS / name, SCORES / f"{name}.json", tuple(SYSTEMS))
+    evaluate(partial(torch_models, *pair), PREDICTIONS / name, SCORES / f"{name}.json", tuple(SYSTEMS))
 
 
 if __name__ == "__main__":
