@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from strrn.data.datasets import Batches, LabelledCrops, StillDataset
 from strrn.data.hidden import HiddenDataset
@@ -16,6 +17,7 @@ from strrn.training.distributed import batch_mean, to_device
 from strrn.training.loop import History, LoopParameters, train
 from strrn.training.pretrain import Setting
 
+BATCH = 32
 TRUSTED_WEIGHT = 0.2  # of landmarks that the unit sees, beside those that it has to find: they tell it where a face is
 
 
@@ -63,15 +65,16 @@ def train_ghcu(
         loader.epoch = epoch
         return loader
 
-    validate = hidden_error(held_out, setting, model.stride, loop.batch_size)
+    validate = hidden_error(held_out, setting, model.stride)
     history = train(model, epoch_batches, ghcu_step(setting.reference.distance), validate, loop, "sa ghcu")
     return model, header, history
 
 
-def hidden_error(held_out: LabelledCrops, setting: Setting, stride: int, batch_size: int) -> Callable[[nn.Module], float]:
+def hidden_error(held_out: LabelledCrops, setting: Setting, stride: int) -> Callable[[nn.Module], float]:
     """Validation error: mean distance / d of landmarks that are hidden in fixed views of held-out crops, by boxes in front or by masks."""
     dataset = HiddenDataset(StillDataset(held_out, setting.scheme, 0, setting.augmentation, None, stride))
-    cached = list(Batches(dataset, min(batch_size, len(held_out)), 0, 1))
+    keys = [(0, index) for index in range(len(dataset))]
+    cached = list(DataLoader(dataset, batch_sampler=[keys[i : i + BATCH] for i in range(0, len(keys), BATCH)]))
     normalise = Normaliser(setting.scheme)
 
     def error(model: CorrectedDetector) -> float:

@@ -74,10 +74,10 @@ def train_sa(
     """Write `out`/<arm>.safetensors, with a log each, for `arms_of(noise)`; and labels.json: how far labels lie from the truth, as
     annotated, and after each search (see `label_errors`).
 
-    header: of an HGN. noise: what the labels of `crops` are changed by, those of validation too; the truth is only measured against, and
-    the arm `clean` learns from it. first: settings of the start; loop: of each of `parameters.rounds` that continue it, the same for the
-    control, which keeps its labels, as for SA, which searches them before every round. What is kept of a round is the best epoch by the
-    validation labels that the arm may know.
+    header: of an HGN. noise: what the labels of `crops` are changed by, those of validation too; the truth is measured against. first:
+    settings of the start; loop: of each of the rounds that continue it, with the labels as they are (the control), searched anew before
+    every round (SA), or true (`clean`: what a perfect search would give). What is kept of a round is the best epoch by validation labels
+    of the arm's own kind.
     """
     noise.landmarks(setting.scheme)
     seed = round_seed(setting.seed, "sa")
@@ -88,7 +88,9 @@ def train_sa(
     header = {**header, "round": "sa", "data_hashes": {"stills_train": checkpoint.file_hash(crops / "stills_train.parquet")}}
     again = replace(setting, seed=seed)  # other views than those that the start has seen
 
-    start, history = _started(setting, header, annotated, noisy_held_out, first)
+    start_run(setting.seed, first.threads)
+    start = checkpoint.build(header)
+    history = History(_trained(setting, start, annotated, noisy_held_out, first, f"sa {START}"))
     end_run(out / f"{START}.safetensors", start, header, history)
 
     model, history = _continued(again, parameters.rounds, loop, deepcopy(start), lambda _: annotated, noisy_held_out, CONTINUED)
@@ -102,7 +104,7 @@ def train_sa(
         log.info("sa: labels of the %s are %.4f d from the truth, %.4f before", noise.component, measured[-1]["error"], measured[0]["error"])
         return found
 
-    aligned, history = _continued(again, parameters.rounds, loop, start, searched, noisy_held_out, ALIGNED)
+    aligned, history = _continued(again, parameters.rounds, loop, deepcopy(start), searched, noisy_held_out, ALIGNED)
     end_run(out / f"{ALIGNED}.safetensors", aligned, header, history)
     labels = searched(aligned)
     if is_first():
@@ -113,8 +115,7 @@ def train_sa(
     end_run(out / f"{CORRECTED}.safetensors", corrected, corrected_header, history)
 
     if noise.deviation:
-        model, _ = _started(setting, header, truth, held_out, first)
-        model, history = _continued(again, parameters.rounds, loop, model, lambda _: truth, held_out, CEILING)
+        model, history = _continued(again, parameters.rounds, loop, start, lambda _: truth, held_out, CEILING)
         end_run(out / f"{CEILING}.safetensors", model, header, history)
 
 
@@ -146,15 +147,6 @@ def _trained(
 
     history = train(model, epoch_batches, step, validation_error(setting, held_out, model.stride), loop, what)
     return [(first + epoch, name, value) for epoch, name, value in history.rows]
-
-
-def _started(
-    setting: Setting, header: dict, labelled: LabelledCrops, held_out: LabelledCrops, loop: LoopParameters
-) -> tuple[nn.Module, History]:
-    """A plain model."""
-    start_run(setting.seed, loop.threads)
-    model = checkpoint.build(header)
-    return model, History(_trained(setting, model, labelled, held_out, loop, "sa start"))
 
 
 def _continued(
