@@ -21,7 +21,8 @@ ARCHITECTURE = "hgn_ghcu"
 
 @dataclass(frozen=True)
 class GHCUParameters:
-    """See GHCU and CorrectedDetector. threshold: of heatmap peaks, below which a landmark is not trusted."""
+    """See GHCU and CorrectedDetector. threshold: of a heatmap's peak, as a share of the landmark's usual one;
+    below it, a landmark is not trusted."""
 
     hidden_size: int
     threshold: float
@@ -30,7 +31,7 @@ class GHCUParameters:
         if self.hidden_size < 1:
             raise ValueError(f"hidden_size must be at least 1, found {self.hidden_size}")
         if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must lie in [0, 1], found {self.threshold}: a target heatmap has a peak of 1")
+            raise ValueError(f"threshold must lie in [0, 1], found {self.threshold}: 1 is the usual peak")
 
 
 class GHCU(nn.Module):
@@ -66,11 +67,16 @@ class GHCU(nn.Module):
 
 
 class CorrectedDetector(nn.Module):
-    """A frozen heatmap detector and its GHCU, which replaces the landmarks whose peak is below `threshold`."""
+    """A frozen heatmap detector and its GHCU, which replaces the landmarks whose peak is below `threshold` times the landmark's usual one.
+
+    Paper: landmarks predicted without confidence. Here: beside what is usual, because maps of a landmark whose labels scatter are low and
+    wide everywhere. usual_peaks (L,) is a buffer, 1 until it is set.
+    """
 
     def __init__(self, detector: HGN, ghcu: GHCU, threshold: float) -> None:
         super().__init__()
         self.detector, self.ghcu, self.threshold = detector.requires_grad_(False).eval(), ghcu, threshold
+        self.register_buffer("usual_peaks", torch.ones_like(ghcu.reference_shape[:, 0]))
         self.stride = detector.stride
 
     def train(self, mode: bool = True) -> "CorrectedDetector":
@@ -80,10 +86,10 @@ class CorrectedDetector(nn.Module):
         return self
 
     def look(self, reduced: Tensor) -> tuple[Detection, Tensor]:
-        """The detector's answer to reduced images in [0, 1], and which peaks reach the threshold (B, L)."""
+        """The detector's answer to reduced images in [0, 1], and which landmarks are trusted (B, L)."""
         with torch.no_grad():
             found = self.detector.detect(reduced)
-        return found, found.heatmaps[-1].flatten(2).amax(-1) >= self.threshold
+        return found, found.heatmaps[-1].flatten(2).amax(-1) >= self.threshold * self.usual_peaks
 
     def detect(self, reduced: Tensor) -> Detection:
         """As HGN's, with the last step corrected."""

@@ -1,19 +1,23 @@
 """Training of a GHCU over a frozen heatmap detector, on heatmaps of which landmarks are masked out."""
 
 from collections.abc import Callable
+from functools import partial
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from strrn.core.images import decode_image
 from strrn.data.datasets import Batches, LabelledCrops, StillDataset
 from strrn.data.hidden import HiddenDataset
 from strrn.methods.losses import point_errors
 from strrn.models.ghcu import CorrectedDetector, GHCUParameters, build_corrected, corrected_header
 from strrn.models.hourglass import HGN
-from strrn.models.pixels import to_float
+from strrn.models.pixels import network_input, to_float
 from strrn.models.precision import full_precision
 from strrn.training.detector import Normaliser
-from strrn.training.distributed import batch_mean, to_device
+from strrn.training.distributed import batch_mean, from_first, to_device
 from strrn.training.loop import History, LoopParameters, train
 from strrn.training.pretrain import Setting
 
@@ -58,6 +62,7 @@ def train_ghcu(
     header = corrected_header(header, parameters)
     model = build_corrected(header)
     model.detector.load_state_dict(detector.state_dict())
+    model.usual_peaks.copy_(torch.from_numpy(from_first(partial(usual_peaks, detector, labelled))))
     dataset = HiddenDataset(StillDataset(labelled, setting.scheme, setting.seed, setting.augmentation, None, model.stride))
     loader = Batches(dataset, loop.batch_size, setting.seed, loop.workers, loop.num_batches or None)
 
@@ -68,6 +73,16 @@ def train_ghcu(
     validate = hidden_error(held_out, setting, model.stride)
     history = train(model, epoch_batches, ghcu_step(setting.reference.distance), validate, loop, "sa ghcu")
     return model, header, history
+
+
+@torch.no_grad()
+def usual_peaks(detector: HGN, crops: LabelledCrops) -> np.ndarray:
+    """(L,) float32: median over the crops, as they are, of each heatmap's peak; of the detector as it stands on the CPU."""
+    peaks = []
+    for begin in range(0, len(crops), BATCH):
+        images = [decode_image(image) for image in crops.images[begin : begin + BATCH]]
+        peaks.append(detector.eval().detect(network_input(images, detector.stride)).heatmaps[-1].flatten(2).amax(-1))
+    return torch.cat(peaks).median(0).values.numpy()
 
 
 def hidden_error(held_out: LabelledCrops, setting: Setting, stride: int) -> Callable[[nn.Module], float]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from strrn.core.files import read_json
+from strrn.core.images import decode_image
 from strrn.data.datasets import LabelledCrops, load_still_crops
 from strrn.data.label_noise import ContourNoiseParameters, split_errors, with_contour_noise
 from strrn.methods.semantic import SearchParameters
@@ -14,7 +15,8 @@ from strrn.models import checkpoint
 from strrn.models.detection import Detection
 from strrn.models.ghcu import GHCU, CorrectedDetector, GHCUParameters, build_corrected
 from strrn.models.hourglass import HeatmapCodec
-from strrn.training.ghcu import ghcu_step, hidden_error
+from strrn.models.pixels import network_input
+from strrn.training.ghcu import ghcu_step, hidden_error, usual_peaks
 from strrn.training.sa import LABELS_FILE, SAParameters, arms_of, draw, label_errors, recovered, search_labels, train_sa
 from tests.models.small import SIZE, build, header, reference_shape
 from tests.training.material import SCHEME, loop, setting, write_stills
@@ -27,8 +29,8 @@ MOUTH = list(SCHEME.components["mouth"])
 
 
 class Knowing(torch.nn.Module):
-    """A heatmap network that knows where the landmarks of `faces` are: the face's number is the brightness of a crop's left half. A mirror image of
-    it, whose left half is 255, it answers with the mirrored points."""
+    """A heatmap network that knows where the landmarks of `faces` are: the face's number is the brightness of a crop's left half. A mirror
+    image of it, whose left half is 255, it answers with the mirrored points."""
 
     stride = 1
 
@@ -64,12 +66,14 @@ def test_injected_noise_is_recovered_through_a_network_that_knows(mirrored):
     truth.points[0, 5] = np.nan
     truth.valid[0, 5] = False
     annotated = with_contour_noise(truth, SCHEME, NOISE, 0)
-    model = Knowing(np.nan_to_num(points))
-    found = search_labels(model, annotated, replace(SEARCH, mirrored=mirrored), setting())
+    model, searched = Knowing(np.nan_to_num(points)), [*range(17), 40]
+    found = search_labels(model, annotated, searched, replace(SEARCH, mirrored=mirrored), setting())
     before, after = (split_errors(one.points, truth.points, SCHEME, NOISE) for one in (annotated, found))
     assert before["error"] == pytest.approx(0.1, rel=0.1)
     assert after["error"] < 0.3 * before["error"]
-    assert label_errors(found, truth, setting(), NOISE)["others"] < 0.01
+    others = np.setdiff1d(np.arange(68), searched)
+    assert np.array_equal(found.points[:, others], annotated.points[:, others])
+    assert 0 < label_errors(found, truth, setting(), NOISE)["others"] < 0.01  # landmark 40 is the only one that was searched
     assert np.isnan(found.points[0, 5]).all() and np.isfinite(found.points[0, :5]).all()
     assert any(model.seen) == mirrored and not all(model.seen)
 
@@ -143,7 +147,7 @@ def test_every_arm_goes_on_from_the_start(tmp_path):
     settings = loop(num_batches=2)
 
     def run(folder: str) -> None:
-        parameters = SAParameters(stills=6, rounds=2)
+        parameters = SAParameters(stills=6, rounds=2, components=["cheek"])
         train_sa(setting(), header("hgn"), tmp_path, parameters, NOISE, SEARCH, CORRECTION, loop(), settings, settings, tmp_path / folder)
 
     run("a")
@@ -176,7 +180,10 @@ def test_labels_as_they_are_need_no_clean_arm():
 
 
 def test_what_was_recovered_is_a_share_of_what_was_injected():
-    before, after = {"error": 0.1, "along": 0.1, "normal": 0.0, "others": 0.0}, {"error": 0.05, "along": 0.03, "normal": 0.04, "others": 0.01}
+    before, after = (
+        {"error": 0.1, "along": 0.1, "normal": 0.0, "others": 0.0},
+        {"error": 0.05, "along": 0.03, "normal": 0.04, "others": 0.01},
+    )
     scores = recovered([before, {"error": 9.0}, after])
     assert scores["recovered_error"] == pytest.approx(0.5) and scores["recovered_along"] == pytest.approx(0.7)
     assert scores["others_after"] == 0.01 and "recovered_normal" not in scores and "recovered_others" not in scores
@@ -200,8 +207,17 @@ def test_stills_are_drawn_by_the_seed(tmp_path):
     few = draw(crops, 3, 1)
     assert len(few) == 3 and few.images == draw(crops, 3, 1).images and set(few.images) <= set(crops.images)
     assert any(draw(crops, 3, seed).images != few.images for seed in (2, 3))
-    with pytest.raises(ValueError, match="sa.data.stills is 9, and there are 8 labelled stills"):
+    with pytest.raises(ValueError, match=r"sa\.data\.stills is 9, and there are 8 labelled stills"):
         draw(crops, 9, 0)
+
+
+def test_the_usual_peak_of_a_landmark_is_its_median_over_the_crops(tmp_path):
+    write_stills(tmp_path)
+    crops, model = load_still_crops(tmp_path / "stills_train.parquet", 68), build("hgn").eval()
+    with torch.no_grad():
+        maps = [model.detect(network_input([decode_image(image)], model.stride)).heatmaps[-1][0] for image in crops.images]
+    peaks = torch.stack(maps).amax((-2, -1)).sort(0).values
+    np.testing.assert_allclose(usual_peaks(model, crops), peaks[3], rtol=1e-4)  # of 8 the lower of the middle two
 
 
 def test_the_unit_is_validated_on_hidden_landmarks_in_fixed_views(tmp_path):
@@ -216,8 +232,10 @@ def test_the_unit_is_validated_on_hidden_landmarks_in_fixed_views(tmp_path):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: SAParameters(-1, 1), "stills must not be negative, found -1"),
-        (lambda: SAParameters(0, 0), "rounds must be at least 1, found 0"),
+        (lambda: SAParameters(-1, 1, ["cheek"]), "stills must not be negative, found -1"),
+        (lambda: SAParameters(0, 0, ["cheek"]), "rounds must be at least 1, found 0"),
+        (lambda: SAParameters(0, 1, []), "components names none"),
+        (lambda: SAParameters(0, 1, ["cheek", "ear"]).landmarks(SCHEME), r"has no component 'ear'; it has"),
     ],
 )
 def test_wrong_parameters_are_refused(make, reason):
