@@ -11,8 +11,8 @@ from strrn.data.datasets import LabelledCrops
 
 @dataclass(frozen=True)
 class ContourNoiseParameters:
-    """component: of the scheme, whose landmarks follow each other along a line. deviation: standard deviation of their errors along it,
-    share of d; 0: the labels as they are."""
+    """component: of the scheme, whose landmarks follow each other along a line, on which their place is ambiguous. deviation: standard
+    deviation of the errors along it that are put into their labels, share of d; 0: the labels as they are."""
 
     component: str
     deviation: float

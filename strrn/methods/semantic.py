@@ -20,11 +20,13 @@ FLOOR = 0.01  # of the ideal patch: where it is in the denominator, its tails wo
 
 @dataclass(frozen=True)
 class SearchParameters:
-    """annotation_sigma: s1, how far annotations lie from what they mean, share of d. heatmap_sigma: s2, by which the chi-square is weighed;
-    it has no unit. resolution: candidates in a heatmap cell, along an axis. patch_radius: of the patch that is compared, in cells. cap:
-    largest |y - o|, share of d. mirrored: is the heatmap the mean of those of the crop and of its mirror image?"""
+    """annotation_sigma: s1, how far annotations lie from what they mean, share of d. across: the same off the line that a landmark is on, as
+    a share of s1; 1: as far as along it. heatmap_sigma: s2, by which the chi-square is weighed; it has no unit. resolution: candidates in a heatmap
+    cell, along an axis. patch_radius: of the patch that is compared, in cells. cap: largest |y - o|, share of d. mirrored: is the heatmap
+    the mean of those of the crop and of its mirror image?"""
 
     annotation_sigma: float
+    across: float
     heatmap_sigma: float
     resolution: int
     patch_radius: int
@@ -32,7 +34,7 @@ class SearchParameters:
     mirrored: bool
 
     def __post_init__(self) -> None:
-        for name in ("annotation_sigma", "heatmap_sigma", "cap"):
+        for name in ("annotation_sigma", "across", "heatmap_sigma", "cap"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
         for name in ("resolution", "patch_radius"):
@@ -53,9 +55,17 @@ def ideal_patch(radius: int, sigma: float) -> Tensor:
     return torch.exp(-0.5 * squared / sigma**2).clamp(min=FLOOR)
 
 
-def log_prior(offsets: Tensor, sigma: float) -> Tensor:
-    """log P(o | y) but for a constant: -|o - y|^2 / (2 sigma^2) of offsets y - o (..., 2), in the unit of sigma."""
-    return -offsets.square().sum(-1) / (2 * sigma**2)
+def log_prior(offsets: Tensor, sigma: float, direction: Tensor | None = None, across: float = 1.0) -> Tensor:
+    """log P(o | y) but for a constant: -|o - y|^2 / (2 sigma^2) of offsets y - o (..., 2), in the unit of sigma.
+
+    METHODS: the same on all sides, as without a direction, or with one of NaN. Here: what lies across `direction`, unit vectors that
+    broadcast to the offsets, is divided by `across` first, because annotators see a contour, and not where on it a landmark is.
+    """
+    squared = offsets.square().sum(-1)
+    if direction is not None:
+        normal = offsets[..., 0] * direction[..., 1] - offsets[..., 1] * direction[..., 0]
+        squared = squared + normal.nan_to_num().square() * (1 / across**2 - 1)
+    return -squared / (2 * sigma**2)
 
 
 def log_likelihood(patches: Tensor, ideal: Tensor, sigma: float) -> Tensor:
@@ -83,18 +93,21 @@ def window_likelihood(heatmaps: Tensor, annotated: Tensor, ideal: Tensor, sigma:
 
 @full_precision
 @torch.no_grad()
-def search(heatmaps: Tensor, annotated: Tensor, distance: Tensor, gaussian: float, parameters: SearchParameters) -> Tensor:
+def search(
+    heatmaps: Tensor, annotated: Tensor, direction: Tensor, distance: Tensor, gaussian: float, parameters: SearchParameters
+) -> Tensor:
     """The y of greatest log P(o | y) + log P(y | image) in the window about each annotation o, cap included: (B, L, 2) in cells.
 
     heatmaps (B, L, h, w), peak 1 where the network is sure; annotated (B, L, 2) in their cells, integer = middle of a cell, finite;
-    distance (B,): d in cells; gaussian: standard deviation of the targets that the network learned, in cells. Between candidates, the
-    answer is the vertex of the parabolas through the best one and its neighbours along both axes.
+    direction (B, L, 2): unit vector along the line that the landmark is on, NaN where it is on none; distance (B,): d in cells; gaussian:
+    standard deviation of the targets that the network learned, in cells. Between candidates, the answer is the vertex of the parabolas
+    through the best one and its neighbours along both axes.
     """
     ideal = ideal_patch(parameters.patch_radius, gaussian)
     offsets = window_offsets(1 / parameters.resolution).to(annotated)
     relative = offsets / distance.view(-1, 1, 1, 1, 1)
     score = window_likelihood(heatmaps, annotated, ideal.to(annotated), parameters.heatmap_sigma, parameters.resolution)
-    score = score + log_prior(relative, parameters.annotation_sigma)
+    score = score + log_prior(relative, parameters.annotation_sigma, direction[:, :, None, None], parameters.across)
     beyond = (torch.linalg.vector_norm(relative, dim=-1) > parameters.cap).expand_as(score)
     best = score.masked_fill(beyond, -torch.inf).flatten(2).argmax(-1)
     row, column = best // SIDE, best % SIDE

@@ -17,9 +17,8 @@ from torch import nn
 
 from strrn.core.files import write_json
 from strrn.core.images import decode_image
-from strrn.core.landmarks import LandmarkScheme
 from strrn.data.datasets import Batches, LabelledCrops, load_still_crops
-from strrn.data.label_noise import ContourNoiseParameters, split_errors, with_contour_noise
+from strrn.data.label_noise import ContourNoiseParameters, directions_along, split_errors, with_contour_noise
 from strrn.methods.semantic import SearchParameters, search
 from strrn.models import checkpoint
 from strrn.models.ghcu import GHCUParameters
@@ -42,25 +41,16 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class SAParameters:
     """stills: how many of the labelled stills are learned from, drawn by the seed; 0: all. rounds: how often labels are searched, and then
-    learned from. components: of the scheme, those whose landmarks are searched; the others keep their annotation."""
+    learned from."""
 
     stills: int
     rounds: int
-    components: list[str]
 
     def __post_init__(self) -> None:
         if self.stills < 0:
             raise ValueError(f"stills must not be negative, found {self.stills}")
         if self.rounds < 1:
             raise ValueError(f"rounds must be at least 1, found {self.rounds}")
-        if not self.components:
-            raise ValueError("components names none: there is nothing to search")
-
-    def landmarks(self, scheme: LandmarkScheme) -> list[int]:
-        """The landmarks that are searched. Raises ValueError for a component that the scheme does not have."""
-        if unknown := sorted(set(self.components) - set(scheme.components)):
-            raise ValueError(f"scheme {scheme.name!r} has no component {unknown[0]!r}; it has {sorted(scheme.components)}")
-        return sorted({index for name in self.components for index in scheme.components[name]})
 
 
 def arms_of(noise: ContourNoiseParameters) -> list[str]:
@@ -89,8 +79,7 @@ def train_sa(
     every round (SA), or true (`clean`: what a perfect search would give). What is kept of a round is the best epoch by validation labels
     of the arm's own kind.
     """
-    noise.landmarks(setting.scheme)  # what is refused must not wait until the start is trained
-    ambiguous = parameters.landmarks(setting.scheme)
+    line = noise.landmarks(setting.scheme)  # what it refuses must not wait until the start is trained
     seed = round_seed(setting.seed, "sa")
     truth = draw(load_still_crops(crops / "stills_train.parquet", setting.scheme.num_landmarks), parameters.stills, seed)
     held_out = load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks)
@@ -110,7 +99,7 @@ def train_sa(
     measured = [label_errors(annotated, truth, setting, noise)]
 
     def searched(model: HGN) -> LabelledCrops:
-        found = search_labels(model, annotated, ambiguous, searching, setting)
+        found = search_labels(model, annotated, line, searching, setting)
         measured.append(label_errors(found, truth, setting, noise))
         log.info("sa: labels of the %s are %.4f d from the truth, %.4f before", noise.component, measured[-1]["error"], measured[0]["error"])
         return found
@@ -172,32 +161,33 @@ def _continued(
     return model, History(rows)
 
 
-def search_labels(
-    model: HGN, annotated: LabelledCrops, landmarks: list[int], parameters: SearchParameters, setting: Setting
-) -> LabelledCrops:
-    """Step 1 of the alternation, the network fixed: the annotated crops with these landmarks, where labelled, as `search` finds them.
+def search_labels(model: HGN, annotated: LabelledCrops, line: list[int], parameters: SearchParameters, setting: Setting) -> LabelledCrops:
+    """Step 1 of the alternation, the network fixed: the annotated crops with the landmarks of a line, where labelled, as
+    `search` finds them.
 
     d is the reference shape's, as in the losses: crops are canonical.
     """
-    return LabelledCrops(annotated.images, from_first(partial(_searched, model, annotated, landmarks, parameters, setting)), annotated.valid)
+    return LabelledCrops(annotated.images, from_first(partial(_searched, model, annotated, line, parameters, setting)), annotated.valid)
 
 
 @torch.no_grad()
-def _searched(model: HGN, annotated: LabelledCrops, landmarks: list[int], parameters: SearchParameters, setting: Setting) -> np.ndarray:
+def _searched(model: HGN, annotated: LabelledCrops, line: list[int], parameters: SearchParameters, setting: Setting) -> np.ndarray:
     place = device()
     model.to(place).eval()
     codec, mirror = model.codec, list(setting.scheme.mirror)
     found = annotated.points.copy()
+    directions = torch.from_numpy(directions_along(found[:, line])).float()
     for begin in range(0, len(annotated), BATCH):
         rows = slice(begin, begin + BATCH)
         images = network_input([decode_image(image) for image in annotated.images[rows]], model.stride).to(place)
         heatmaps = model.detect(images).heatmaps[-1]
         if parameters.mirrored:
             heatmaps = (heatmaps + model.detect(images.flip(-1)).heatmaps[-1].flip(-1)[:, mirror]) / 2
-        points = torch.from_numpy(annotated.points[rows][:, landmarks]).to(place)
+        points = torch.from_numpy(annotated.points[rows][:, line]).to(place)
         distance = points.new_full((len(points),), setting.reference.distance / codec.stride)
-        y = codec.to_crop(search(heatmaps[:, landmarks], codec.to_heatmap(points.nan_to_num()), distance, codec.sigma, parameters))
-        found[rows, landmarks] = torch.where(torch.isnan(points), points, y).cpu().numpy()
+        along, annotations = directions[rows].to(place), codec.to_heatmap(points.nan_to_num())
+        y = codec.to_crop(search(heatmaps[:, line], annotations, along, distance, codec.sigma, parameters))
+        found[rows, line] = torch.where(torch.isnan(points), points, y).cpu().numpy()
     model.cpu()
     return found
 

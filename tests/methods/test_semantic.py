@@ -20,9 +20,10 @@ from strrn.methods.semantic import (
 )
 from strrn.models.hourglass import HeatmapCodec
 
-PARAMETERS = SearchParameters(annotation_sigma=0.1, heatmap_sigma=0.3, resolution=2, patch_radius=3, cap=0.3, mirrored=False)
+PARAMETERS = SearchParameters(annotation_sigma=0.1, across=1.0, heatmap_sigma=0.3, resolution=2, patch_radius=3, cap=0.3, mirrored=False)
 SIGMA = 1.5
 CODEC = HeatmapCodec(crop_size=256, size=64, sigma=SIGMA)
+NOWHERE = torch.tensor(float("nan"))  # no direction
 DISTANCE = torch.tensor([20.0])  # d in cells
 
 
@@ -33,6 +34,22 @@ def drawn(points_heatmap: torch.Tensor) -> torch.Tensor:
 def test_the_prior_is_minus_the_squared_distance_over_twice_the_variance():
     # (3, 4) is 5 away: 25 / (2 * 4) = 3.125.
     assert log_prior(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), 2.0).tolist() == [-3.125, 0.0]
+
+
+def test_off_its_line_a_landmark_is_less_likely():
+    offsets = torch.tensor([[3.0, 4.0], [3.0, 4.0], [-4.0, 3.0]])
+    directions = torch.tensor([[0.6, 0.8], [float("nan")] * 2, [0.6, 0.8]])
+    # 5 along it; no line; 5 across it, which counts twice as far: 25, 25 and 100, over 2 * 4.
+    assert log_prior(offsets, 2.0, directions, 0.5).tolist() == pytest.approx([-3.125, -3.125, -12.5], rel=1e-6)
+
+
+def test_a_search_along_a_line_stays_near_it():
+    peak = torch.tensor([[[30.0, 25.0]]])
+    annotated, along = peak + torch.tensor([2.0, 1.0]), torch.tensor([[[1.0, 0.0]]])
+    found = search(drawn(peak), annotated, along, DISTANCE, SIGMA, replace(PARAMETERS, across=1e-3))
+    assert abs(found[0, 0, 1] - 26) < 1e-2 and 29 < found[0, 0, 0] < 31
+    everywhere = search(drawn(peak), annotated, along, DISTANCE, SIGMA, replace(PARAMETERS, annotation_sigma=100.0))
+    torch.testing.assert_close(everywhere, peak, atol=0.05, rtol=0)
 
 
 def test_the_ideal_patch_is_a_gaussian_with_a_floor():
@@ -74,7 +91,9 @@ def test_all_candidates_at_once_have_the_likelihood_of_each_patch_cut_out_alone(
 
 def test_where_the_heatmap_says_nothing_the_annotation_stays():
     annotated = torch.tensor([[[20.3, 31.8], [5.0, 60.2]]])
-    torch.testing.assert_close(search(torch.zeros(1, 2, 64, 64), annotated, DISTANCE, SIGMA, PARAMETERS), annotated)
+    torch.testing.assert_close(
+        search(torch.zeros(1, 2, 64, 64), annotated, NOWHERE.expand_as(annotated), DISTANCE, SIGMA, PARAMETERS), annotated
+    )
 
 
 @pytest.mark.parametrize("resolution", [1, 2, 4])
@@ -82,13 +101,15 @@ def test_a_weak_prior_leads_to_the_peak_within_a_fiftieth_of_a_cell(resolution):
     peak = torch.tensor([[[30.27, 25.61], [12.5, 40.0]]])
     annotated = peak + torch.tensor([[1.3, -0.8], [-1.0, 1.5]])
     parameters = replace(PARAMETERS, annotation_sigma=100.0, resolution=resolution)
-    torch.testing.assert_close(search(drawn(peak), annotated, DISTANCE, SIGMA, parameters), peak, atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        search(drawn(peak), annotated, NOWHERE.expand_as(annotated), DISTANCE, SIGMA, parameters), peak, atol=0.05, rtol=0
+    )
 
 
 def test_a_strong_prior_keeps_the_annotation():
     peak = torch.tensor([[[30.0, 25.0]]])
     annotated = peak + torch.tensor([2.0, 0.0])
-    found = search(drawn(peak), annotated, DISTANCE, SIGMA, replace(PARAMETERS, annotation_sigma=1e-4))
+    found = search(drawn(peak), annotated, NOWHERE.expand_as(annotated), DISTANCE, SIGMA, replace(PARAMETERS, annotation_sigma=1e-4))
     torch.testing.assert_close(found, annotated, atol=1e-2, rtol=0)
 
 
@@ -96,7 +117,9 @@ def test_no_landmark_moves_beyond_the_cap():
     peak = torch.tensor([[[30.0, 25.0], [30.0, 25.0], [30.0, 25.0]]])
     annotated = peak + torch.tensor([[3.5, 0.0], [2.5, 2.5], [1.0, 0.0]])
     parameters = replace(PARAMETERS, annotation_sigma=100.0, cap=0.1)  # 2 of 20 cells
-    moved = torch.linalg.vector_norm(search(drawn(peak), annotated, DISTANCE, SIGMA, parameters) - annotated, dim=-1)[0]
+    moved = torch.linalg.vector_norm(
+        search(drawn(peak), annotated, NOWHERE.expand_as(annotated), DISTANCE, SIGMA, parameters) - annotated, dim=-1
+    )[0]
     assert moved.max() <= 2 + 1e-4 and moved[0] > 1.5 and moved[1] > 1.5
     assert moved[2].item() == pytest.approx(1.0, abs=0.05)
 
@@ -107,7 +130,7 @@ def test_known_noise_along_a_line_is_recovered_nearly_whole_from_ideal_heatmaps(
     noise = random.normal(size=(8, 17, 1)) * [0.8, 0.6]  # 1 cell = 0.05 d, along one direction
     annotated = truth + torch.from_numpy(noise).float()
     parameters = replace(PARAMETERS, annotation_sigma=0.05)
-    found = search(drawn(truth), annotated, DISTANCE.expand(8), SIGMA, parameters)
+    found = search(drawn(truth), annotated, NOWHERE.expand_as(annotated), DISTANCE.expand(8), SIGMA, parameters)
 
     def rms(points: torch.Tensor) -> float:
         return (points - truth).square().sum(-1).mean().sqrt().item()
@@ -122,7 +145,7 @@ def test_the_window_is_seventeen_candidates_wide():
     assert offsets[8, 8].tolist() == [0, 0] and offsets[0, 16].tolist() == [4, -4]
 
 
-@pytest.mark.parametrize("name", ["annotation_sigma", "heatmap_sigma", "cap", "resolution", "patch_radius"])
+@pytest.mark.parametrize("name", ["annotation_sigma", "across", "heatmap_sigma", "cap", "resolution", "patch_radius"])
 def test_wrong_parameters_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be .*, found 0"):
         replace(PARAMETERS, **{name: 0})
