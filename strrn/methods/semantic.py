@@ -21,9 +21,9 @@ FLOOR = 0.01  # of the ideal patch: where it is in the denominator, its tails wo
 @dataclass(frozen=True)
 class SearchParameters:
     """annotation_sigma: s1, how far annotations lie from what they mean, share of d. across: the same off the line that a landmark is on, as
-    a share of s1; 1: as far as along it. heatmap_sigma: s2, by which the chi-square is weighed; it has no unit. resolution: candidates in a heatmap
-    cell, along an axis. patch_radius: of the patch that is compared, in cells. cap: largest |y - o|, share of d. mirrored: is the heatmap
-    the mean of those of the crop and of its mirror image?"""
+    a share of s1; 1: as far as along it. heatmap_sigma: s2, by which the chi-square is weighed; it has no unit. resolution: candidates in
+    a heatmap cell, along an axis. patch_radius: of the patch that is compared, in cells. cap: largest |y - o|, share of d. mirrored: is
+    the heatmap the mean of those of the crop and of its mirror image?"""
 
     annotation_sigma: float
     across: float
