@@ -185,6 +185,21 @@ def test_a_sibling_stands_beside_the_rounds(project: Path) -> None:
     edit_params(project, lambda params: params.update({"baselines": []}))
 
 
+def test_semantic_alignment_stands_beside_the_rounds(project: Path) -> None:
+    edit_params(project, lambda params: params.update({"baselines": ["sa"]}))
+    assert repro(project) == ["baseline@sa", "report"]
+    assert "</svg>" in (project / "reports/baselines/sa.svg").read_text()
+    arms = json.loads((project / "reports/metrics.json").read_text())["sa"]
+    assert list(arms) == ["start", "supervised", "semantic", "semantic_ghcu", "clean"]
+    for systems in arms.values():
+        assert list(systems) == ["detector"]
+        assert list(systems["detector"])[:5] == ["rendered_test", "head_scan", "stills_test", "real_clips", "crops_test"]
+        assert systems["detector"]["hidden_stills"]["mouth_nme_inter_pupil"] > 0
+    assert "recovered_error" in arms["semantic"]["detector"]["training_labels"]
+    assert "<b>sa semantic_ghcu</b>" in (project / "reports/report.html").read_text()
+    edit_params(project, lambda params: params.update({"baselines": []}))
+
+
 def test_an_experiment_changes_a_round_and_its_metrics_are_shown(project: Path) -> None:
     changed = run(project, "dvc", "exp", "run", "--name", "half", "-S", "rounds.r2.threshold=0.5")
     assert changed.returncode == 0, changed.stdout[-4000:]

@@ -1,17 +1,27 @@
 """Stage `baseline`: another method on the same data; trained, scored by the same code, and drawn beside STRRN."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from strrn.core.files import read_json, write_json, write_text
 from strrn.core.landmarks import load_scheme
 from strrn.data.augmentation import AugmentationParameters
+from strrn.data.datasets import load_still_crops
+from strrn.data.label_noise import ContourNoiseParameters
 from strrn.evaluation import curves
+from strrn.evaluation.corrected import corrected_models
+from strrn.evaluation.hidden import hidden_scores, still_scores
+from strrn.evaluation.predict import torch_models
 from strrn.evaluation.predictions import hidden_share
 from strrn.evaluation.report import ReportParameters
 from strrn.evaluation.rounds import EvaluateParameters, read_frames_table
+from strrn.methods.semantic import SearchParameters
 from strrn.models import checkpoint
+from strrn.models.ghcu import GHCUParameters, build_corrected
+from strrn.models.parameters import HGNParameters, as_dict
+from strrn.runtime.loop import Models
 from strrn.stages import parallel
 from strrn.stages.evaluate import evaluate, load_clips
 from strrn.stages.parameters import load_mapping, load_section, load_value
@@ -20,6 +30,8 @@ from strrn.stages.rounds import FIRST, round_names
 from strrn.stages.setting import load_setting, unlabelled_tracks
 from strrn.training.distributed import is_first, process_group
 from strrn.training.loop import LoopParameters
+from strrn.training.sa import ALIGNED, CORRECTED, LABELS_FILE, SAParameters, arms_of, recovered, train_sa
+from strrn.training.sa import CONTINUED as ANNOTATED
 from strrn.training.sbr import SBRParameters, train_sbr
 from strrn.training.self_training import SelfTrainingParameters
 from strrn.training.tsal import CONTINUED, CONTROLS, Arm, TSALParameters, train_tsal
@@ -65,9 +77,27 @@ def load_arms(name: str) -> dict[str, Arm]:
     return {arm: load_section(f"{name}.arms.{arm}", Arm) for arm in load_mapping(f"{name}.arms")}
 
 
-def score(detector: Path, predictions: Path, scores: Path) -> None:
+def train_aligned(name: str) -> None:
+    """SA's start, control and arms; of an HGN, whatever r0's detector is."""
+    setting = load_setting()
+    train_sa(
+        setting,
+        setting.header("hgn", as_dict(load_section("hgn", HGNParameters)), name, {}),
+        CROPS,
+        load_section(f"{name}.data", SAParameters),
+        load_section(f"{name}.noise", ContourNoiseParameters),
+        load_section(f"{name}.search", SearchParameters),
+        load_section(f"{name}.ghcu", GHCUParameters),
+        load_section(f"{name}.start", LoopParameters),
+        load_section(f"{name}.detector", LoopParameters),
+        load_section(f"{name}.correction", LoopParameters),
+        BASELINES / name,
+    )
+
+
+def score(detector: Path, predictions: Path, scores: Path, models: Callable[[Path, Path], Models] = torch_models) -> None:
     """The detector frame by frame; the cycle error of real clips is judged by r0's tracker, since these methods have none."""
-    evaluate(detector, MODELS / FIRST / "tracker.safetensors", predictions, scores, [SYSTEM])
+    evaluate(partial(models, detector, MODELS / FIRST / "tracker.safetensors"), predictions, scores, [SYSTEM])
 
 
 def draw(path: Path, shown: Sequence[tuple[str, str]], folders: Mapping[str, Path]) -> None:
@@ -102,7 +132,31 @@ def finish_taught(name: str) -> None:
     write_json(BASELINE_SCORES / f"{name}.json", scores)
 
 
-METHODS = {"sbr": (train_registered, finish_registered), "tsal": (train_taught, finish_taught)}
+def finish_aligned(name: str) -> None:
+    """Scores of SA's arms in the form of a round's; of the test stills' crops, too: `crops_test` as they are, `hidden_stills` behind boxes;
+    and of the arm that searches labels `training_labels`, how far they were from the truth before and after."""
+    arms, scores = arms_of(load_section(f"{name}.noise", ContourNoiseParameters)), {}
+    scheme, seed = load_scheme(load_value("scheme", str)), load_value("train_seed", int)
+    stills = load_still_crops(CROPS / "stills_test.parquet", scheme.num_landmarks)
+    corrected = partial(corrected_models, BASELINES / name / f"{ALIGNED}.safetensors")
+    for arm in arms:
+        file, folder = BASELINES / name / f"{arm}.safetensors", BASELINE_PREDICTIONS / name / arm
+        models, build = (corrected, build_corrected) if arm == CORRECTED else (torch_models, checkpoint.build)
+        score(file, folder, folder / "scores.json", models)
+        scores[arm] = read_json(folder / "scores.json")
+        model, _ = checkpoint.load(file, build)
+        scores[arm][SYSTEM] |= {
+            "crops_test": still_scores(model, stills, scheme),
+            "hidden_stills": hidden_scores(model, stills, scheme, seed),
+        }
+    scores[ALIGNED][SYSTEM]["training_labels"] = recovered(read_json(BASELINES / name / LABELS_FILE))
+    draw(
+        BASELINE_SCORES / f"{name}.svg", [(arm, SYSTEM) for arm in (ANNOTATED, ALIGNED)], {a: BASELINE_PREDICTIONS / name / a for a in arms}
+    )
+    write_json(BASELINE_SCORES / f"{name}.json", scores)
+
+
+METHODS = {"sbr": (train_registered, finish_registered), "tsal": (train_taught, finish_taught), "sa": (train_aligned, finish_aligned)}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Stage `evaluate`: runs a round's models over the test clips and held-out labelled pictures, as detector and tracker, and scores them."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, 
 from strrn.evaluation.predict import SYSTEMS, predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.evaluation.stills import EvaluationStill, held_out_stills
+from strrn.runtime.loop import Models
 from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
@@ -38,14 +39,14 @@ def load_stills(scheme: LandmarkScheme) -> list[EvaluationStill]:
     return held_out_stills(RENDERED / "stills_test.parquet", set(usable), load_section("labels", LabelParameters), scheme)
 
 
-def evaluate(detector: Path, tracker: Path, predictions: Path, scores: Path, systems: Sequence[str]) -> None:
-    """Run a pair of checkpoints over the test clips and pictures and score what `systems` (of detector and tracker) said."""
+def evaluate(load_models: Callable[[], Models], predictions: Path, scores: Path, systems: Sequence[str]) -> None:
+    """Run models over the test clips and pictures, loaded as `predict` wants it, and score what `systems` (of detector and tracker) said."""
     parameters = load_section("evaluate", EvaluateParameters)
     scheme = load_scheme(load_value("scheme", str))
     clips = [*load_clips(parameters, scheme), *load_stills(scheme)]
     predict(
         clips,
-        partial(torch_models, detector, tracker),
+        load_models,
         scheme,
         load_section("runtime", RuntimeParameters),
         predictions,
@@ -63,7 +64,7 @@ def main() -> None:
     if name not in round_names():
         raise ValueError(f"there is no round {name!r} in params.yaml; there are {round_names()}")
     pair = (MODELS / name / f"{role}.safetensors" for role in ("detector", "tracker"))
-    evaluate(*pair, PREDICTIONS / name, SCORES / f"{name}.json", tuple(SYSTEMS))
+    evaluate(partial(torch_models, *pair), PREDICTIONS / name, SCORES / f"{name}.json", tuple(SYSTEMS))
 
 
 if __name__ == "__main__":

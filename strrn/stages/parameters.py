@@ -13,12 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 PARAMS_FILE = Path("params.yaml")
 # Sections that no dataclass stands for, "" is the file itself: what they may hold.
 KEYS = {
-    "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil baselines sbr tsal rounds download "
-    "render labels videos crop runtime export evaluate report refine temporal",
+    "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil baselines sbr tsal sa rounds "
+    "download render labels videos crop runtime export evaluate report refine temporal",
     "pretrain": "encoder stream mdm hgn strrn",
     "distil": "data detector tracker",
     "sbr": "data detector",
     "tsal": "labels data view self_training arms detector",
+    "sa": "data noise search ghcu start detector correction",
     "refine": "backbone head data video jitter loop",
 }
 Section = TypeVar("Section")

@@ -38,7 +38,7 @@ from strrn.stages.rounds import FIRST, chosen_round, round_names
 
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 10
-SIBLINGS = ("tsal",)  # of the baselines those whose scores have the form of the rounds': {arm: {system: {dataset: {metric: value}}}}
+SIBLINGS = ("tsal", "sa")  # of the baselines those whose scores have the form of the rounds': {arm: {system: {dataset: {metric: value}}}}
 TEACHING = {
     Selection.consensus: "The mean of detection and track then teaches both models.",
     Selection.co_training: "The better of the two then teaches the other one's model.",

@@ -272,17 +272,23 @@ def test_a_sibling_stands_beside_the_rounds_in_metrics_and_report(run, tmp_path,
     shutil.copytree(run, root)
     monkeypatch.chdir(root)
     params = root / "params.yaml"
-    params.write_text(params.read_text().replace("baselines: []", "baselines: [sbr, tsal]"))
+    params.write_text(params.read_text().replace("baselines: []", "baselines: [sbr, tsal, sa]"))
     with pytest.raises(FileNotFoundError, match=r"tsal.json: there are no scores of 'tsal'; run `dvc repro`"):
         report.main()
     detector = json.loads((root / "reports/rounds/r1.json").read_text())["detector"]
     detector["rendered_test"]["nme_inter_ocular"] = 0.12345
     write_json(root / "reports/baselines/tsal.json", {"supervised": {"detector": detector}, "asynchronous": {"detector": detector}})
+    with pytest.raises(FileNotFoundError, match=r"sa.json: there are no scores of 'sa'"):
+        report.main()
+    labelled = detector | {"training_labels": {"recovered_error": 0.4}}
+    write_json(root / "reports/baselines/sa.json", {"supervised": {"detector": detector}, "semantic": {"detector": labelled}})
     report.main()
     metrics = json.loads((root / "reports/metrics.json").read_text())
-    assert list(metrics) == ["rounds", "brf", "tsal"] and list(metrics["rounds"]) == ["r0", "r1"]
+    assert list(metrics) == ["rounds", "brf", "tsal", "sa"] and list(metrics["rounds"]) == ["r0", "r1"]
     assert list(metrics["tsal"]) == ["supervised", "asynchronous"]
     assert metrics["tsal"]["asynchronous"]["detector"] == detector
+    assert metrics["sa"]["semantic"]["detector"] == labelled
     html = (root / "reports/report.html").read_text()
+    assert html.count("<b>sa semantic</b> detector") == 2
     assert html.count("<b>tsal asynchronous</b> detector") == 2 and "12.35\u00a0%" in html  # the first table and that of all detectors
     assert "other methods on the same clips" in html and "other methods on the same clips" not in (run / "reports/report.html").read_text()
