@@ -8,7 +8,9 @@ import numpy as np
 from strrn.core.files import read_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
+from strrn.methods.selection import FOLLOWED
 
+KEPT = ("", FOLLOWED)  # reasons of frames that teach
 ROLES = ("detector", "tracker")  # whom a pseudo-label may teach
 FIRST_FRAME = "first frame of the track"  # the stage `mine` gives it as a reason, but there is no pair of frames to check
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # those of summary.json
@@ -18,9 +20,10 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # those of summary.json
 class MinedRound:
     """The N frames of a round that went through the cycle check; first frames of tracks have no frame before them and are left out.
 
-    threshold: the T that was applied. track_ids, frames, reasons: (N,); a reason is empty where the frame was kept. detected: (N, L, 2)
-    detections in crop pixels. l_det, l_tck: (N,) normalised RMSE of the cycle. teaches: role -> (N,) bool. labels: role -> (N, L, 2) the
-    pseudo-labels in crop pixels, NaN where the frame does not teach the role and where a landmark did not pass.
+    threshold: the T that was applied. track_ids, frames, reasons: (N,); a reason is empty where the frame passed the check, FOLLOWED
+    where it is kept although it did not. detected: (N, L, 2) detections in crop pixels. l_det, l_tck: (N,) normalised RMSE of the cycle.
+    teaches: role -> (N,) bool. labels: role -> (N, L, 2) the pseudo-labels in crop pixels, NaN where the frame does not teach the role and
+    where a landmark did not pass.
     """
 
     threshold: float
@@ -35,7 +38,7 @@ class MinedRound:
 
     @property
     def kept(self) -> np.ndarray:
-        return self.reasons == ""
+        return np.isin(self.reasons, KEPT)
 
     @property
     def worst(self) -> np.ndarray:
@@ -50,9 +53,11 @@ class MinedRound:
         """(L, 2) the tracker's points of a kept frame, NaN where the tables do not tell them.
 
         The label for the detector is the track (Algorithm 1). If it is the tracker's label too, it is the mean of track and detection
-        (`selection: consensus`).
+        (`selection: consensus` and `trajectory`).
         """
         points = self.labels["detector"][row]
+        if self.reasons[row] == FOLLOWED:
+            return np.full_like(points, np.nan)
         if np.array_equal(points, self.labels["tracker"][row], equal_nan=True):
             return 2 * points - self.detected[row]
         return points
@@ -112,11 +117,11 @@ def _join(labels: dict[str, np.ndarray], detections: dict[str, np.ndarray], thre
     points = {role: np.full(columns["points_crop"].shape, np.nan, np.float32) for role in ROLES}
     for number, key in enumerate(zip(labels["clip_id"], labels["frame"], strict=True)):
         role, row = labels["teaches"][number], rows.get(key)
-        if role not in ROLES or row is None or columns["reason"][row]:
+        if role not in ROLES or row is None or columns["reason"][row] not in KEPT:
             raise ValueError(f"labels.parquet has {key[0]}, frame {key[1]}, for {role!r}, which detections.parquet does not have as kept")
         teaches[role][row] = True
         points[role][row] = np.where(labels["mask"][number][:, None], labels["points_crop"][number], np.nan)
-    lonely = np.flatnonzero((columns["reason"] == "") & ~teaches["detector"] & ~teaches["tracker"])
+    lonely = np.flatnonzero(np.isin(columns["reason"], KEPT) & ~teaches["detector"] & ~teaches["tracker"])
     if len(lonely):
         first = f"{columns['track_id'][lonely[0]]}, frame {columns['frame'][lonely[0]]}"
         raise ValueError(f"{len(lonely)} frames have neither a label nor a reason why they were dropped, the first is {first}")

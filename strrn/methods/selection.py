@@ -5,14 +5,22 @@ from enum import Enum
 
 import numpy as np
 
+FOLLOWED = "failed the check, followed by its neighbours"  # the reason of a frame that is kept all the same
+
 
 class Selection(Enum):
     """co_training: the better of detection and track teaches the other. literal: as Algorithm 1 is printed, every kept frame also
-    teaches the detector. consensus (not in the paper): the mean of detection and track of every kept frame teaches both."""
+    teaches the detector. consensus (not in the paper): the mean of detection and track of every kept frame teaches both. trajectory (not in
+    the paper): likewise, and frames that failed the check teach both with what their neighbours in time say (`strrn.methods.trajectory`)."""
 
     co_training = "co_training"
     literal = "literal"
     consensus = "consensus"
+    trajectory = "trajectory"
+
+    @property
+    def teaches_both(self) -> bool:
+        return self in (Selection.consensus, Selection.trajectory)
 
 
 class Gate(Enum):
@@ -109,6 +117,6 @@ def select(
     reasons[~passed_det & ~passed_tck] = "l_det and l_tck"
     reasons[repeats] = "repeats the frame before"
     detection_is_better = losses.l_tck > losses.l_det
-    teaches_tracker = kept & (detection_is_better | (selection is Selection.consensus))
+    teaches_tracker = kept & (detection_is_better | selection.teaches_both)
     teaches_detector = kept & (~detection_is_better | (selection is not Selection.co_training))
     return Selected(kept, teaches_detector, teaches_tracker, mask & kept[:, None], reasons, float(threshold))

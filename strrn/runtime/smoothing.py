@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from strrn.core.landmarks import CONFIDENCE_TOLERANCE
+from strrn.core.confidence import expected_error
 
 
 class Smoother:
@@ -31,11 +31,6 @@ class Smoother:
         self._variance = (1 - gain) * variance
         predicted = _carried(before, seen, 1 / (expected + 1e-4))
         return (predicted + gain[:, None] * (seen - predicted)).astype(np.float32)
-
-
-def expected_error(confidence: np.ndarray) -> np.ndarray:
-    """Mean of the exponential distribution whose share below CONFIDENCE_TOLERANCE is the confidence, in units of d."""
-    return -CONFIDENCE_TOLERANCE / np.log1p(-np.clip(confidence, 1e-4, 1 - 1e-6))
 
 
 def _carried(before: np.ndarray, seen: np.ndarray, weights: np.ndarray) -> np.ndarray:

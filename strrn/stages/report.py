@@ -41,6 +41,8 @@ STILLS_COLUMNS = 10
 SIBLINGS = ("tsal", "sa")  # of the baselines those whose scores have the form of the rounds': {arm: {system: {dataset: {metric: value}}}}
 TEACHING = {
     Selection.consensus: "The mean of detection and track then teaches both models.",
+    Selection.trajectory: "The mean of detection and track then teaches both models; where they do not agree, what the neighbours in time "
+    "say of the frame.",
     Selection.co_training: "The better of the two then teaches the other one's model.",
     Selection.literal: "The track then teaches the detector, and the detection the tracker where it is the better one.",
 }

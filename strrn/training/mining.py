@@ -11,13 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from strrn.core.confidence import expected_error
 from strrn.core.files import write_json
+from strrn.core.geometry import CropTransform
 from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
 from strrn.data.datasets import Track, TrackFrames, load_track
-from strrn.methods.selection import CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
+from strrn.methods.selection import FOLLOWED, CycleLosses, Gate, Selected, Selection, ThresholdKind, cycle_losses, select
+from strrn.methods.trajectory import TrajectoryParameters, follow
 from strrn.models import checkpoint
 from strrn.models.pixels import network_input
 from strrn.training.pretrain import start_run
@@ -28,13 +31,15 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class MineParameters:
-    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; workers: processes, 0 = all cores."""
+    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; trajectory: for that selection; workers:
+    processes, 0 = all cores."""
 
     threshold: float
     threshold_kind: ThresholdKind
     selection: Selection
     gate: Gate
     min_landmarks: float
+    trajectory: TrajectoryParameters
     workers: int
 
     def __post_init__(self) -> None:
@@ -50,13 +55,16 @@ class MineParameters:
 class TrackPaths:
     """Points of a track of T frames, (T, L, 2) each. `detected` and `tracked` lie in the crop of their frame; row t of `tracked` starts
     from the detection of t - 1. Row t of `start`, that detection, and of `back_from_detection` and `back_from_track`, which should end
-    there, lies in the crop of t - 1. Row 0 of all but `detected` is NaN. Without the temporal module t - 1 is t everywhere here."""
+    there, lies in the crop of t - 1. Row 0 of these is NaN. Without the temporal module t - 1 is t everywhere here.
+    confidence: (T, L) of `detected`; transforms: of the crops."""
 
     detected: np.ndarray
     start: np.ndarray
     tracked: np.ndarray
     back_from_detection: np.ndarray
     back_from_track: np.ndarray
+    confidence: np.ndarray
+    transforms: Sequence[CropTransform]
 
 
 def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal: bool) -> TrackPaths:
@@ -65,11 +73,13 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal
     temporal: false looks at no neighbour (the paper's ablation without the temporal module). Every step then stays in its frame: the
     tracker refines the detection, and the losses say how far it moves it, once and from where it has moved it to.
     """
-    reduced, detected = [], []
+    reduced, detected, sure = [], [], []
     with torch.no_grad():
         for start in range(0, len(track), BATCH):
             images = [decode_image(content) for content in track.images[start : start + BATCH]]
-            detected.append(detector(network_input(images, detector.stride))[0].numpy())
+            points, confidence = detector(network_input(images, detector.stride))
+            detected.append(points.numpy())
+            sure.append(confidence.numpy())
             reduced.append(network_input(images, tracker.stride))
         detections, pixels = np.concatenate(detected), torch.cat(reduced)
 
@@ -97,7 +107,8 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal
             forward = back_from_detection = step(pixels[1:], origins)
             back_from_track = step(pixels[1:], forward)
     gap = np.full((1, *detections.shape[1:]), np.nan, np.float32)
-    return TrackPaths(detections, *(np.concatenate([gap, x]) for x in (origins, forward, back_from_detection, back_from_track)))
+    stepped = (np.concatenate([gap, points]) for points in (origins, forward, back_from_detection, back_from_track))
+    return TrackPaths(detections, *stepped, np.concatenate(sure), track.transforms)
 
 
 def run_row(row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str], temporal: bool) -> TrackPaths:
@@ -152,6 +163,18 @@ def mine(
         min_landmarks=parameters.min_landmarks,
     )
     chosen.reasons[~consecutive] = "follows a gap in the track"
+    tracked = np.concatenate([p.tracked[1:] for p in paths])
+    detected = np.concatenate([p.detected[1:] for p in paths])
+    for_detector, for_tracker = tracked, detected
+    if parameters.selection.teaches_both:
+        for_detector = for_tracker = (tracked + detected) / 2
+    if parameters.selection is Selection.trajectory:
+        followed, supported = follow_tracks(usable, paths, chosen.kept, scheme, parameters.trajectory)
+        rescued = ~chosen.kept & ~repeats & consecutive & supported
+        for_detector = for_tracker = np.where(rescued[:, None, None], followed, for_detector)
+        for field in (chosen.kept, chosen.teaches_detector, chosen.teaches_tracker, chosen.mask):
+            field[rescued] = True
+        chosen.reasons[rescued] = FOLLOWED
     summary = summarise(losses, chosen, usable, round_name)
     if not chosen.kept.any():
         write_json(out / "summary.json", summary)  # says more than the message has room for
@@ -161,13 +184,8 @@ def mine(
             f"Distribution of the losses: {quantiles}. "
             f"Raise rounds.{round_name}.threshold in params.yaml, or set its threshold_kind to quantile"
         )
-    tracked = np.concatenate([p.tracked[1:] for p in paths])
-    detected = np.concatenate([p.detected[1:] for p in paths])
     track_ids = np.concatenate([np.full(len(track) - 1, track.track_id, object) for track in usable])
     frames = np.concatenate([track.frames[1:] for track in usable])
-    for_detector, for_tracker = tracked, detected
-    if parameters.selection is Selection.consensus:
-        for_detector = for_tracker = (tracked + detected) / 2
     rows = [(i, "detector", for_detector[i]) for i in np.flatnonzero(chosen.teaches_detector)]
     rows += [(i, "tracker", for_tracker[i]) for i in np.flatnonzero(chosen.teaches_tracker)]
     rows.sort(key=lambda row: (row[0], row[1]))
@@ -203,22 +221,44 @@ def mine(
     write_table(out / "detections.parquet", {k: np.concatenate(v) for k, v in columns.items()}, detections_schema(count))
     write_json(out / "summary.json", summary)
     log.info(
-        "round %s: %d of %d frames kept (threshold %.4f), %d teach the detector, %d the tracker",
+        "round %s: %d of %d frames kept (threshold %.4f; %d failed it and were followed), %d teach the detector, %d the tracker",
         round_name,
         summary["kept"],
         summary["frames_seen"],
         chosen.threshold,
+        summary["followed"],
         summary["teaches"]["detector"],
         summary["teaches"]["tracker"],
     )
 
 
+def follow_tracks(
+    tracks: Sequence[TrackFrames], paths: Sequence[TrackPaths], kept: np.ndarray, scheme: LandmarkScheme, parameters: TrajectoryParameters
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, L, 2) points in crop pixels of all frames but the tracks' first, from both sides of time, and (N,) whether they have support.
+
+    kept: (N,) bool, the frames that passed the check.
+    """
+    points, supported = [], []
+    first = 0
+    for track, path in zip(tracks, paths, strict=True):
+        passed = np.concatenate([[False], kept[first : first + len(track) - 1]])
+        first += len(track) - 1
+        seen = np.stack([transform.to_frame(p) for transform, p in zip(path.transforms, path.detected, strict=True)]).astype(float)
+        distance = float(np.median(scheme.distance(seen)))
+        followed, support = follow(seen, expected_error(path.confidence), passed, track.frames, distance, parameters)
+        points += [transform.to_crop(p) for transform, p in zip(path.transforms[1:], followed[1:], strict=True)]
+        supported.append(support[1:] >= parameters.min_support)
+    return np.stack(points).astype(np.float32), np.concatenate(supported)
+
+
 def summarise(losses: CycleLosses, chosen: Selected, tracks: Sequence[TrackFrames], round_name: str) -> dict:
-    """The JSON summary of a round: frames seen and kept, dropped by reason, quantiles of both losses, per track."""
+    """The JSON summary of a round: frames seen, kept, and of these followed (they failed the check); dropped by reason; quantiles of both
+    losses; the same per track."""
     points = (0.05, 0.25, 0.5, 0.75, 0.95)
 
     def dropped(span: slice) -> dict[str, int]:
-        names, counts = np.unique([r for r in chosen.reasons[span] if r], return_counts=True)
+        names, counts = np.unique([r for r in chosen.reasons[span] if r not in ("", FOLLOWED)], return_counts=True)
         return {str(n): int(c) for n, c in zip(names, counts, strict=True)}
 
     first = np.cumsum([0] + [len(track) - 1 for track in tracks])
@@ -229,6 +269,7 @@ def summarise(losses: CycleLosses, chosen: Selected, tracks: Sequence[TrackFrame
         "threshold": chosen.threshold,
         "frames_seen": int(first[-1]),
         "kept": int(chosen.kept.sum()),
+        "followed": int((chosen.reasons == FOLLOWED).sum()),
         "dropped": dropped(everything),
         "teaches": {"detector": int(chosen.teaches_detector.sum()), "tracker": int(chosen.teaches_tracker.sum())},
         "quantiles": {

@@ -7,12 +7,12 @@ import torch
 
 from strrn.core.tables import pseudo_labels_schema, read_table, write_table
 from strrn.evaluation.pseudo import clips_of, counts, crops_scheme, difference, quantiles, read_round, round_folder, select_clips
-from strrn.methods.selection import Gate, Selection, ThresholdKind
+from strrn.methods.selection import FOLLOWED, Gate, Selection, ThresholdKind
 from strrn.training.mining import MineParameters, mine, run_track
 from tests.evaluation.small_rounds import BOTH, FACE, FRAMES, THRESHOLD, Frame, write_crops, write_round
 from tests.evaluation.small_run import SCHEME, L
 from tests.training.material import track
-from tests.training.test_training import Fixed, runner
+from tests.training.test_training import TRAJECTORY, Fixed, runner
 
 D = float(SCHEME.distance(FACE))
 
@@ -73,18 +73,24 @@ def test_labels_and_tracks_lie_beside_their_detection(mined):
 def test_what_the_stage_writes_is_read_whole(tmp_path, selection, gate):
     tracks = [track(12, "a.0", repeats=2), track(8, "b.0")]
     tracks[1].frames[5:] += 3  # frames are missing here
-    parameters = MineParameters(0.5, ThresholdKind.quantile, selection, gate, 0.3, 1)
+    parameters = MineParameters(0.5, ThresholdKind.quantile, selection, gate, 0.3, TRAJECTORY, 1)
     mine(tracks, runner(Fixed(), Noisy()), SCHEME, parameters, round_name="r1", hashes=("d", "t"), out=tmp_path)
     mined = read_round(tmp_path, L)
     total, summary = counts(mined, everything(mined)), json.loads((tmp_path / "summary.json").read_text())
     assert total["dropped"]["follows a gap in the track"] == total["dropped"]["repeats the frame before"] == 1
     assert total["frames_seen"] == 18 == total["kept"] + sum(total["dropped"].values())
-    assert 0 < total["kept"] < 16
+    assert 0 < total["kept"] <= 16 and summary["followed"] == (mined.reasons == FOLLOWED).sum()
+    assert (summary["followed"] > 0) == (selection is Selection.trajectory)
     assert {name: total[name] for name in ("dropped", "teaches", "kept")} == {name: summary[name] for name in ("dropped", "teaches", "kept")}
     assert mined.threshold == summary["threshold"]
     truth = np.concatenate([run_track(Fixed(), Noisy(), one, temporal=True).tracked[1:] for one in tracks])
     for row in np.flatnonzero(mined.kept):
         found, passed = mined.tracked(row), np.isfinite(mined.label(row)).all(-1)
+        if mined.reasons[row] == FOLLOWED:
+            # The detector sees one shape everywhere, so all frames agree on it.
+            np.testing.assert_allclose(mined.label(row), mined.detected[row], atol=1e-3)
+            assert np.isnan(found).all()
+            continue
         if mined.teaches["detector"][row]:
             np.testing.assert_allclose(found[passed], truth[row][passed], atol=1e-4)
         else:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from strrn.runtime.smoothing import Smoother, expected_error
+from strrn.core.confidence import expected_error
+from strrn.runtime.smoothing import Smoother
 
 D = 100.0
 SHAPE = np.random.default_rng(0).uniform(0, 200, (30, 2)).astype(np.float32)

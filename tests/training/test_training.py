@@ -11,6 +11,7 @@ import torch
 from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
 from strrn.data.datasets import Batches, LabelledCrops, PairDataset, StillDataset, load_track, load_track_frames
 from strrn.methods.selection import Gate, Selection, ThresholdKind
+from strrn.methods.trajectory import TrajectoryParameters
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser
 from strrn.training.distil import DistilParameters, TrackerData, distil, kept_pairs, pseudo_labelled_crops, round_seed
@@ -20,12 +21,14 @@ from strrn.training.tracker import SyntheticVideos, cycle_losses, ensemble_step,
 from tests.models.small import build, header, reference_shape
 from tests.training.material import SCHEME, loop, setting, track, write_stills, write_track
 
+TRAJECTORY = TrajectoryParameters(shape_frames=2.0, motion_frames=2.0, deviation=0.05, min_support=0.3)
 EVERYTHING = MineParameters(
     threshold=1.0,
     threshold_kind=ThresholdKind.quantile,
     selection=Selection.co_training,
     gate=Gate.frame,
     min_landmarks=0.5,
+    trajectory=TRAJECTORY,
     workers=1,
 )
 
@@ -154,7 +157,7 @@ def test_a_consensus_label_lies_between_detection_and_track(tmp_path):
 
 
 def test_an_empty_round_is_an_error_that_shows_the_losses(tmp_path):
-    strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, 1)
+    strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, TRAJECTORY, 1)
     with pytest.raises(ValueError, match=r"round r1: threshold 1e-06 keeps none of 5 frames. Distribution .*Raise rounds.r1.threshold"):
         mine([track(6)], runner(Fixed(), Constant(0.5)), SCHEME, strict, round_name="r1", hashes=("", ""), out=tmp_path)
     assert not (tmp_path / "labels.parquet").exists()
