@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from strrn.core.cluster import map_clips
 from strrn.core.processes import num_workers
 from strrn.data.datasets import load_track_frames
+from strrn.methods.trajectory import TrajectoryParameters
 from strrn.models import checkpoint
 from strrn.stages import logs
 from strrn.stages.parameters import load_mapping, load_section, load_value, merge_section
@@ -22,8 +23,10 @@ def main() -> None:
     parser.add_argument("--round", required=True)
     name = parser.parse_args().round
     start, overrides = load_round(name)
-    load_section("mine", MineParameters)  # what is wrong there is not the round's
-    merged = OmegaConf.merge(load_mapping("mine"), overrides)
+    values, trajectory = load_mapping("mine"), load_section("mine.trajectory", TrajectoryParameters)
+    del values["trajectory"]
+    merge_section("mine", OmegaConf.create(values), MineParameters)  # what is wrong there is not the round's
+    merged = OmegaConf.merge(values, overrides)
     parameters = merge_section(f"rounds.{name}", merged, MineParameters)
     setting = load_setting()
     paths = tuple(MODELS / start / f"{role}.safetensors" for role in ("detector", "tracker"))
@@ -36,6 +39,7 @@ def main() -> None:
         lambda tracks: map_clips(on_row, [rows[track.track_id] for track in tracks], num_workers(parameters.workers)),
         setting.scheme,
         parameters,
+        trajectory,
         round_name=name,
         hashes=hashes,
         out=PSEUDO / name,

@@ -31,15 +31,13 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class MineParameters:
-    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; trajectory: for that selection; workers:
-    processes, 0 = all cores."""
+    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; workers: processes, 0 = all cores."""
 
     threshold: float
     threshold_kind: ThresholdKind
     selection: Selection
     gate: Gate
     min_landmarks: float
-    trajectory: TrajectoryParameters
     workers: int
 
     def __post_init__(self) -> None:
@@ -129,6 +127,7 @@ def mine(
     run: Callable[[Sequence[TrackFrames]], Iterable[TrackPaths]],
     scheme: LandmarkScheme,
     parameters: MineParameters,
+    trajectory: TrajectoryParameters,
     *,
     round_name: str,
     hashes: tuple[str, str],
@@ -136,7 +135,7 @@ def mine(
 ) -> None:
     """Write labels.parquet (D_det and D_tck), detections.parquet (every detection and both losses) and summary.json into `out`.
 
-    run: `run_track` of each of the tracks that it is given. hashes: of the detector's and the tracker's file.
+    run: `run_track` of each of the tracks that it is given. trajectory: for the selection of that name. hashes: of the detector's and the tracker's file.
     Raises ValueError where not one frame is kept, naming the losses' distribution.
     """
     usable = [track for track in tracks if len(track) >= 2]
@@ -169,7 +168,7 @@ def mine(
     if parameters.selection.teaches_both:
         for_detector = for_tracker = (tracked + detected) / 2
     if parameters.selection is Selection.trajectory:
-        followed, supported = follow_tracks(usable, paths, chosen.kept, scheme, parameters.trajectory)
+        followed, supported = follow_tracks(usable, paths, chosen.kept, scheme, trajectory)
         rescued = ~chosen.kept & ~repeats & consecutive & supported
         for_detector = for_tracker = np.where(rescued[:, None, None], followed, for_detector)
         for field in (chosen.kept, chosen.teaches_detector, chosen.teaches_tracker, chosen.mask):

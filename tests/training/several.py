@@ -25,7 +25,7 @@ from strrn.training.stream import CropStream, StreamParameters
 from strrn.training.tsal import Arm, Source, TSALParameters, train_tsal
 from tests.models.small import build, header, reference_shape
 from tests.training.material import SCHEME, draw, loop, setting, track, write_stills
-from tests.training.test_training import EVERYTHING, Constant, Fixed, runner
+from tests.training.test_training import EVERYTHING, TRAJECTORY, Constant, Fixed, runner
 
 
 class OfOneProcess(CropStream):
@@ -43,7 +43,7 @@ def prepare(folder: Path) -> None:
     write_stills(folder, count=12, hidden=2)
     for name in ("mdm", "strrn"):
         checkpoint.save(folder / f"start_{name}.safetensors", build(name), header(name))
-    mine([track(6)], runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=folder / "pseudo")
+    mine([track(6)], runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, TRAJECTORY, round_name="r1", hashes=("", ""), out=folder / "pseudo")
 
 
 def parameters(batch_size: int, **changes: object) -> LoopParameters:

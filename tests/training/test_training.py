@@ -28,7 +28,6 @@ EVERYTHING = MineParameters(
     selection=Selection.co_training,
     gate=Gate.frame,
     min_landmarks=0.5,
-    trajectory=TRAJECTORY,
     workers=1,
 )
 
@@ -127,7 +126,7 @@ def test_frames_of_a_track_are_those_of_its_table_without_the_pictures(tmp_path,
 
 def test_mining_writes_labels_detections_and_a_summary(tmp_path):
     tracks = [track(6, "a.0", repeats=2), track(4, "b.0"), track(1, "c.0")]
-    mine(tracks, runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, round_name="r1", hashes=("d", "t"), out=tmp_path)
+    mine(tracks, runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, TRAJECTORY, round_name="r1", hashes=("d", "t"), out=tmp_path)
     labels = read_table(tmp_path / "labels.parquet", pseudo_labels_schema(68))
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["frames_seen"] == 8  # the first frame of a track has no frame before it
@@ -150,16 +149,16 @@ def test_a_consensus_label_lies_between_detection_and_track(tmp_path):
     both = replace(EVERYTHING, selection=Selection.consensus)
     still = [track(3)]
     still[0].transforms[:] = [still[0].transforms[0]] * 3
-    mine(still, runner(Fixed(), Constant(0.5)), SCHEME, both, round_name="r1", hashes=("d", "t"), out=tmp_path)
+    mine(still, runner(Fixed(), Constant(0.5)), SCHEME, both, TRAJECTORY, round_name="r1", hashes=("d", "t"), out=tmp_path)
     labels = read_table(tmp_path / "labels.parquet", pseudo_labels_schema(68))
     assert list(labels["teaches"]) == ["detector", "tracker"] * 2
     np.testing.assert_allclose(labels["points_crop"], np.broadcast_to(reference_shape() + 0.25, (4, 68, 2)), atol=1e-4)
 
 
 def test_an_empty_round_is_an_error_that_shows_the_losses(tmp_path):
-    strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, TRAJECTORY, 1)
+    strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, 1)
     with pytest.raises(ValueError, match=r"round r1: threshold 1e-06 keeps none of 5 frames. Distribution .*Raise rounds.r1.threshold"):
-        mine([track(6)], runner(Fixed(), Constant(0.5)), SCHEME, strict, round_name="r1", hashes=("", ""), out=tmp_path)
+        mine([track(6)], runner(Fixed(), Constant(0.5)), SCHEME, strict, TRAJECTORY, round_name="r1", hashes=("", ""), out=tmp_path)
     assert not (tmp_path / "labels.parquet").exists()
     assert json.loads((tmp_path / "summary.json").read_text())["dropped"] == {"l_det and l_tck": 5}
 
@@ -296,7 +295,7 @@ def test_a_round_trains_both_models_from_where_they_were(data, tmp_path):
     for role, name in (("detector", "mdm"), ("tracker", "strrn")):
         starts[role] = tmp_path / f"{role}.safetensors"
         checkpoint.save(starts[role], build(name), header(name))
-    mine(tracks, runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
+    mine(tracks, runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, TRAJECTORY, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
     parameters = DistilParameters(0.5, data, 1.0, 0.4, 0.5, False, 2)
     for role, start in starts.items():
         out = tmp_path / "r1" / start.name
@@ -315,7 +314,7 @@ def test_d_tck_alone_and_empty_is_an_error(tmp_path):
     # A tracker that answers exactly its start: both losses are zero, every frame teaches the detector, none the tracker.
     still = [track(4)]
     still[0].transforms[:] = [still[0].transforms[0]] * 4
-    mine(still, runner(Fixed(), Constant(0.0)), SCHEME, EVERYTHING, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
+    mine(still, runner(Fixed(), Constant(0.0)), SCHEME, EVERYTHING, TRAJECTORY, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
     parameters = DistilParameters(0.5, TrackerData.d_tck, 1.0, 0.4, 0.5, False, 2)
     with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.data.tracker_data"):
         distil(
