@@ -135,7 +135,8 @@ def mine(
 ) -> None:
     """Write labels.parquet (D_det and D_tck), detections.parquet (every detection and both losses) and summary.json into `out`.
 
-    run: `run_track` of each of the tracks that it is given. trajectory: for the selection of that name. hashes: of the detector's and the tracker's file.
+    run: `run_track` of each of the tracks that it is given. trajectory: for the selection of that name. hashes: of the detector's and the
+    tracker's file.
     Raises ValueError where not one frame is kept, naming the losses' distribution.
     """
     usable = [track for track in tracks if len(track) >= 2]
