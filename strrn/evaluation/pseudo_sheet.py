@@ -12,6 +12,7 @@ from strrn.core.landmarks import LandmarkScheme
 from strrn.core.tables import crops_schema, read_table
 from strrn.evaluation.pictures import window
 from strrn.evaluation.pseudo import ROLES, MinedRound
+from strrn.methods.selection import FOLLOWED
 
 COLUMNS = 5
 PICTURE = 360  # side of a shown face in pixels
@@ -105,6 +106,8 @@ def draw_frame(mined: MinedRound, row: int, image: np.ndarray, scheme: LandmarkS
     cell = np.full((PICTURE + CAPTION + GAP, PICTURE + GAP, 3), GROUND, np.uint8)
     cell[:PICTURE, GAP:] = picture
     verdict = f"teaches {' and '.join(role for role in ROLES if mined.teaches[role][row])}" if kept else reason_text(mined, row)
+    if mined.reasons[row] == FOLLOWED:
+        verdict += ", by its neighbours"
     lines = (
         (f"{mined.track_ids[row]}, frame {mined.frames[row]}", TEXT),
         (f"L_det {mined.l_det[row]:.4f}  L_tck {mined.l_tck[row]:.4f}", TEXT),
