@@ -84,7 +84,7 @@ def detail_rows(rounds: Mapping[str, Mapping], dataset: str) -> tuple[list[str],
 
 
 def acceptance_table(summaries: Mapping[str, Mapping]) -> list[dict]:
-    """Per round: frames seen and kept, whom they teach, reasons of the dropped, medians of both losses."""
+    """Per round: frames seen and kept, whom they teach, reasons of the dropped, kept ones that were followed, medians of both losses."""
     return [
         {
             "round": name,
@@ -94,6 +94,7 @@ def acceptance_table(summaries: Mapping[str, Mapping]) -> list[dict]:
             "detector": summary["teaches"]["detector"],
             "tracker": summary["teaches"]["tracker"],
             "dropped": ", ".join(f"{reason}: {count}" for reason, count in summary["dropped"].items()) or "none",
+            "followed": summary["followed"],
             "threshold": number(summary.get("threshold"), ".4f"),
             "l_det": number(_middle(summary["quantiles"]["l_det"]), ".2%"),
             "l_tck": number(_middle(summary["quantiles"]["l_tck"]), ".2%"),

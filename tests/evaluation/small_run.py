@@ -152,6 +152,7 @@ def make_run(root: Path) -> None:
     summary = {
         "frames_seen": 100,
         "kept": 60,
+        "followed": 7,
         "dropped": {"l_det": 30, "repeats the frame before": 10},
         "teaches": {"detector": 35, "tracker": 25},
         "quantiles": {"l_det": quantiles, "l_tck": quantiles},

@@ -74,6 +74,10 @@ def test_seed_and_environment_of_every_model_are_written_down(run):
     assert line and f"torch {torch.__version__}" in line[1]
 
 
+def test_the_report_says_how_many_frames_were_kept_by_their_neighbours(run):
+    assert "followed by their neighbours in time: 7" in (run / "reports/report.html").read_text()
+
+
 def test_brf_stands_beside_the_rounds(run):
     metrics = json.loads((run / "reports/metrics.json").read_text())
     brf, tracker = metrics["brf"], metrics["rounds"]["r1"]["tracker"]
