@@ -159,11 +159,13 @@ def clips_of(mined: MinedRound, chosen: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def counts(mined: MinedRound, chosen: np.ndarray) -> dict:
-    """frames_seen = kept + the sum of `dropped` (reason -> frames); teaches: role -> frames; quantiles of both losses. chosen: (N,) bool."""
+    """frames_seen = kept + the sum of `dropped` (reason -> frames); followed: of the kept, those that failed the check; teaches: role ->
+    frames; quantiles of both losses. chosen: (N,) bool."""
     reasons, numbers = np.unique(mined.reasons[chosen & ~mined.kept].astype(str), return_counts=True)
     return {
         "frames_seen": int(chosen.sum()),
         "kept": int((chosen & mined.kept).sum()),
+        "followed": int((chosen & (mined.reasons == FOLLOWED)).sum()),
         "teaches": {role: int((chosen & mined.teaches[role]).sum()) for role in ROLES},
         "dropped": {str(reason): int(number) for reason, number in zip(reasons, numbers, strict=True)},
         "quantiles": {"l_det": quantiles(mined.l_det[chosen]), "l_tck": quantiles(mined.l_tck[chosen])},

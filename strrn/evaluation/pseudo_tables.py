@@ -11,13 +11,16 @@ HEADING_WIDTH = 9  # characters of a line
 
 
 def counts_table(clips: dict[str, dict], total: dict) -> Table:
-    """clips: track id -> `counts`; total: of all of them. A column for every reason that occurs."""
+    """clips: track id -> `counts`; total: of all of them. A column for every reason there is, and for followed frames if there are some."""
     reasons = list(total["dropped"])
-    headings = ["seen", "kept", "share", *(f"teaches {role}" for role in total["teaches"]), *(f"dropped: {reason}" for reason in reasons)]
+    also = ["followed"] if total["followed"] else []
+    headings = ["seen", "kept", *also, "share", *(f"teaches {role}" for role in total["teaches"])]
+    headings += [f"dropped: {reason}" for reason in reasons]
     headings += [f"{symbol} {float(q):.0%}" for symbol in ("L_det", "L_tck") for q in SHOWN_QUANTILES]
 
     def cells(values: dict) -> list[str]:
-        numbers = [values["frames_seen"], values["kept"], f"{values['kept'] / values['frames_seen']:.0%}", *values["teaches"].values()]
+        share = f"{values['kept'] / values['frames_seen']:.0%}"
+        numbers = [values["frames_seen"], values["kept"], *(values[name] for name in also), share, *values["teaches"].values()]
         numbers += [values["dropped"].get(reason, 0) for reason in reasons]
         return [*map(str, numbers), *(f"{losses[q]:.4f}" for losses in values["quantiles"].values() for q in SHOWN_QUANTILES)]
 
