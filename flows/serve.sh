@@ -14,6 +14,13 @@ finish() {
   if [[ -n "$worker" ]]; then
     pkill -TERM -P "$worker" || true  # its flows, for whose end it would wait
     kill "$worker" 2>/dev/null || true
+    # It may wait for ever for a flow that was just beginning.
+    for _ in {1..30}; do
+      kill -0 "$worker" 2>/dev/null || break
+      sleep 1
+    done
+    pkill -KILL -P "$worker" || true
+    kill -KILL "$worker" 2>/dev/null || true
     wait "$worker" || true
   fi
   kill "$server" 2>/dev/null || true
