@@ -62,14 +62,16 @@ def follow(
             places = support[:, None] * places + (1 - support)[:, None] * local_quadratic(places, apart, of_motion * sure * support)
         brought_back = to_shape(seen, places)
         if iteration:
-            deviation = np.linalg.norm(brought_back - shapes, axis=-1) / distance
-            agreement = 1 / (1 + (deviation / parameters.deviation) ** 2)
+            agreement = _agreement(brought_back, shapes, parameters.deviation * distance)
         weights = prior * agreement
         shapes = np.einsum("ts,sl,slk->tlk", of_shape, weights, brought_back) / (of_shape @ weights)[..., None]
-    carried = to_picture(shapes, places)
-    deviation = np.linalg.norm(brought_back - shapes, axis=-1) / distance
-    agreement = (1 / (1 + (deviation / parameters.deviation) ** 2))[..., None]
-    return agreement * seen + (1 - agreement) * carried, agreement[..., 0].mean(1)
+    agreement = _agreement(brought_back, shapes, parameters.deviation * distance)
+    return agreement[..., None] * seen + (1 - agreement[..., None]) * to_picture(shapes, places), agreement.mean(1)
+
+
+def _agreement(points: np.ndarray, shapes: np.ndarray, half: float) -> np.ndarray:
+    """(T, L) in (0, 1]: 1 for points (T, L, 2) that lie where the shapes have them, a half at a distance of `half`."""
+    return 1 / (1 + (np.linalg.norm(points - shapes, axis=-1) / half) ** 2)
 
 
 def fit_places(shapes: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:

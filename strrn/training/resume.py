@@ -41,12 +41,8 @@ class Snapshot:
 
     def write(self, state: dict) -> None:
         """state: tensors, numbers and texts in dicts and lists."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(self.path) as temporary:
             torch.save(state, temporary)
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
 
 
 def random_state() -> list[torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from strrn.core.files import write_json
-from strrn.core.landmarks import load_scheme, scheme_to_dict
+from strrn.core.landmarks import LandmarkScheme, load_scheme, scheme_to_dict
 from strrn.core.summary import DATASETS, Cell
 from strrn.core.video import probe
 from strrn.evaluation.clips import datasets_with_truth
@@ -212,13 +212,18 @@ def test_a_run_without_rounds_has_a_report_too(tmp_path, monkeypatch):
     assert "What the rounds mined" not in Path("reports/report.html").read_text()
 
 
-def test_a_scheme_that_nothing_is_labelled_with_has_a_report_without_truth(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    make_run(tmp_path)
+def run_of_own_scheme(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[EvaluateParameters, LandmarkScheme]:
+    """A small run in `folder`, the working directory from then on, with a scheme that the rendered faces have no labels for."""
+    monkeypatch.chdir(folder)
+    make_run(folder)
     Path("own.yaml").write_text(yaml.safe_dump(scheme_to_dict(replace(SCHEME, name="own"))))
     text = Path("params.yaml").read_text().replace("scheme: ibug68", "scheme: own.yaml").replace("rendered: true", "rendered: false")
     Path("params.yaml").write_text(text)
-    parameters, scheme = load_section("evaluate", EvaluateParameters), load_scheme("own.yaml")
+    return load_section("evaluate", EvaluateParameters), load_scheme("own.yaml")
+
+
+def test_a_scheme_that_nothing_is_labelled_with_has_a_report_without_truth(tmp_path, monkeypatch):
+    parameters, scheme = run_of_own_scheme(tmp_path, monkeypatch)
     clips = evaluate.load_clips(parameters, scheme)
     assert {clip.dataset for clip in clips} == {"real_clips"}
     for name in ("r0", "r1"):
@@ -241,12 +246,7 @@ def test_pictures_stand_in_table_and_curves_but_not_among_the_frames(run):
 
 
 def test_own_pictures_give_a_scheme_without_labelled_clips_an_error(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    make_run(tmp_path)
-    Path("own.yaml").write_text(yaml.safe_dump(scheme_to_dict(replace(SCHEME, name="own"))))
-    text = Path("params.yaml").read_text().replace("scheme: ibug68", "scheme: own.yaml").replace("rendered: true", "rendered: false")
-    Path("params.yaml").write_text(text)
-    parameters, scheme = load_section("evaluate", EvaluateParameters), load_scheme("own.yaml")
+    parameters, scheme = run_of_own_scheme(tmp_path, monkeypatch)
     stills = rendered_stills(Path("data/rendered/stills_test.parquet"), scheme)
     tested = [*evaluate.load_clips(parameters, scheme), *(replace(still, dataset="own_test") for still in stills)]
     for name in ("r0", "r1"):
