@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Annotated
 
 import yaml
@@ -26,7 +26,7 @@ from pydantic import Field
 from flows import process_group
 from flows.checkout import alone
 from flows.commands import git
-from flows.experiments import Runs, experiment_refs, figure_scores, grid_runs, metrics, read_plan
+from flows.experiments import Runs, experiment_refs, figure_scores, grid_runs, metrics, read_plan, with_spread
 from flows.experiments import seeds as seeds_of
 from flows.graph import DVC
 from flows.tables import Table, beside_the_paper, read_table
@@ -172,7 +172,7 @@ def table(runs: list[dict], title: str, command: str) -> str:
                 for column, (_, factor) in COLUMNS.items():
                     values = [run[round_name][system][dataset][column] for run in runs]
                     known = [value * factor for value in values if value is not None]
-                    cells.append(_with_spread(known) if known else "-")
+                    cells.append(with_spread(known))
                 lines.append(f"| {round_name} | {system} | " + " | ".join(cells) + " |")
         lines += [""]
         last = list(runs[0])[-1]
@@ -187,7 +187,7 @@ def table(runs: list[dict], title: str, command: str) -> str:
             better = sum(difference < 0 for difference in differences)
             lines.append(
                 f"- {column}: {last} tracker {mean(after) / mean(before) - 1:+.1%} against r0 detector; difference within a run "
-                f"{_with_spread(differences)}, better in {better} of {len(pairs)} runs."
+                f"{with_spread(differences)}, better in {better} of {len(pairs)} runs."
             )
         lines += [""]
     return "\n".join(lines)
@@ -228,13 +228,13 @@ def _method_row(setting: str, arm: str, system: str, control: str, ones: list[di
     cells = [f"`{setting}`", arm if system == "detector" else f"{arm} {system}", str(len(ones))]
     for column, (_, factor) in COLUMNS.items():
         known = [value * factor for one in ones if (value := _value(one, arm, system, dataset, column)) is not None]
-        cells.append(_with_spread(known) if known else "-")
+        cells.append(with_spread(known))
     pairs = [(_value(one, control, system, dataset, ERROR), _value(one, arm, system, dataset, ERROR)) for one in ones]
     differences = [(after - before) * COLUMNS[ERROR][1] for before, after in pairs if None not in (before, after)]
     if arm == control or not differences:
         return "| " + " | ".join([*cells, "", ""]) + " |"
     better = sum(difference < 0 for difference in differences)
-    return "| " + " | ".join([*cells, _with_spread(differences), f"{better} of {len(differences)}"]) + " |"
+    return "| " + " | ".join([*cells, with_spread(differences), f"{better} of {len(differences)}"]) + " |"
 
 
 def _value(scores: dict, *keys: str) -> float | None:
@@ -243,10 +243,6 @@ def _value(scores: dict, *keys: str) -> float | None:
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found
-
-
-def _with_spread(values: list[float]) -> str:
-    return f"{mean(values):.2f} ± {stdev(values) if len(values) > 1 else 0:.2f}"
 
 
 def main() -> None:

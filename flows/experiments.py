@@ -3,27 +3,34 @@
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 import yaml
 
 from flows.commands import git
 
+NOTHING = "-"
 Runs = dict[str, list[str]]  # name of an experiment -> overrides, as of `dvc exp run -S`
 
 
 def read_plan(file: Path) -> tuple[str, Runs]:
-    """Name and experiments of a file, which has a `name` and either `runs` (name -> overrides) or `grid` (parameter -> values).
+    """Name and experiments of a file, which has a `name` and either `runs` (name -> overrides) or `grid` (parameter -> values);
+    `common` overrides stand before those of every run.
 
     Raises FileNotFoundError, yaml.YAMLError, and ValueError for a file with anything else.
     """
     plan = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(plan, dict) or set(plan) not in ({"name", "runs"}, {"name", "grid"}):
+    if not isinstance(plan, dict) or set(plan) - {"common"} not in ({"name", "runs"}, {"name", "grid"}):
         found = ", ".join(map(str, plan)) if isinstance(plan, dict) else type(plan).__name__
         raise ValueError(f"{file} has {found}; expected `name`, and `runs` or `grid`: docs/experiments.md")
+    common = plan.get("common", [])
     if "grid" in plan:
-        return plan["name"], grid_runs(plan["name"], plan["grid"])
-    return plan["name"], {f"{plan['name']}-{run}": overrides for run, overrides in plan["runs"].items()}
+        runs = grid_runs(plan["name"], plan["grid"])
+    else:
+        runs = {f"{plan['name']}-{run}": overrides for run, overrides in plan["runs"].items()}
+    return plan["name"], {run: [*common, *overrides] for run, overrides in runs.items()}
 
 
 def grid_runs(name: str, grid: dict[str, list]) -> Runs:
@@ -71,6 +78,13 @@ def seeds(ref: str) -> dict[str, object]:
     """`seed` (of the data) and `train_seed` as params.yaml of an experiment has them; None where it has none."""
     params = yaml.safe_load(git("show", f"{ref}:params.yaml"))
     return {name: params.get(name) for name in ("seed", "train_seed")}
+
+
+def with_spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation; a dash without values, no deviation of one."""
+    if len(values) < 2:
+        return f"{values[0]:.2f}" if values else NOTHING
+    return f"{mean(values):.2f} ± {stdev(values):.2f}"
 
 
 def _as_override(parameter: str, value: object) -> str:

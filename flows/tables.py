@@ -18,13 +18,10 @@ A figure is a round and a system (`r2 tracker`), or a baseline and its system (`
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from statistics import mean, stdev
 
 import yaml
 
-from flows.experiments import Runs
-
-NOTHING = "-"
+from flows.experiments import NOTHING, Runs, with_spread
 
 
 @dataclass(frozen=True)
@@ -117,14 +114,8 @@ def _ours(table: Table, row: Row, found: Mapping[tuple[str, str], dict], failed:
     for column in table.columns:
         dataset, metric = column.split()
         values = [one.get(dataset, {}).get(metric) for one in scores]
-        cells.append(_with_spread([100 * value for value in values if value is not None]))
+        cells.append(with_spread([100 * value for value in values if value is not None]))
     seeds = f"{len(scores)} of {len(experiments)}"
     if without := [str(seed) for experiment, seed in experiments.items() if experiment in failed]:
         seeds += f", failed: {', '.join(without)}"
     return [*cells, f"`{row.run}` {row.figure}", seeds]
-
-
-def _with_spread(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.2f}" if values else NOTHING
-    return f"{mean(values):.2f} ± {stdev(values):.2f}"

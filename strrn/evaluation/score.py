@@ -48,6 +48,7 @@ def score_with_truth(
     confidence, hit = (np.concatenate(parts) for parts in zip(*(clip.confidence for clip in clips), strict=True))
     scores["confidence_ece"] = metrics.calibration_error(confidence, hit)
     scores["lag_e1"] = metrics.lag_e1([clip.lag for clip in clips])
+    scores[f"constant_error_{main}"] = metrics.mean_over_frames([np.array([clip.constant_error]) for clip in clips])
     for group in ("subsets", "components"):
         names = getattr(scheme, group)
         scores[group] = {n: {f"nme_{main}": metrics.mean_over_frames([clip.parts[n] for clip in clips])} for n in names}
@@ -121,7 +122,7 @@ def without_nan(content: dict) -> dict:
 
 class _ClipScores:
     """Per-frame metrics of one clip. frames: name -> (T,); parts: subset or component -> (T,) nme; rt_jitter (T, L); lag: its sums;
-    confidence: (N,) of all points with a truth, and whether their error is as small as it says."""
+    constant_error: of the clip; confidence: (N,) of all points with a truth, and whether their error is as small as it says."""
 
     def __init__(self, points: np.ndarray, confidence: np.ndarray, truth: ClipTruth, scheme: LandmarkScheme) -> None:
         target, valid = truth.points_frame, truth.valid
@@ -145,6 +146,7 @@ class _ClipScores:
         self.confidence = confidence[known], errors[known] < CONFIDENCE_TOLERANCE
         self.lag = metrics.lag_sums(points, target, method, predicted)
         main = distances[main_normaliser(scheme)]
+        self.constant_error = metrics.constant_error(points, target, main, valid)
         groups = {name: list(indices) for name, indices in {**scheme.subsets, **scheme.components}.items()}
         self.parts = {name: metrics.nme(points[:, i], target[:, i], main, valid[:, i]) for name, i in groups.items()}
 

@@ -130,6 +130,26 @@ def test_residual_jitter_by_hand():
     np.testing.assert_allclose(jitter, [NAN, np.sqrt(2) / 20], rtol=1e-6)
 
 
+def test_constant_error_keeps_what_turns_with_the_face_and_loses_what_averages_out():
+    angles = np.linspace(0, 2 * np.pi, 9)[:-1]
+    turns = np.stack([[np.cos(angles), -np.sin(angles)], [np.sin(angles), np.cos(angles)]]).transpose(2, 0, 1)
+    face, own = np.array([[-10, 0], [10, 0], [0, 15]], float), np.array([[3, 4], [0, 0], [0, 0]], float)
+    truth = (face @ turns.transpose(0, 2, 1)).astype(np.float32)
+    points = ((face + own) @ turns.transpose(0, 2, 1)).astype(np.float32)
+    distance = np.full(8, 20.0)
+    valid = all_valid(truth)
+    # The first landmark is 5 px off in the face's own frame whatever its angle: 5 / 20 / 3 landmarks.
+    assert metrics.constant_error(points, truth, distance, valid) == pytest.approx(5 / 20 / 3, rel=1e-5)
+    wobble = np.where(np.arange(8) % 2, 2.0, -2.0)[:, None, None].astype(np.float32)
+    assert metrics.constant_error(truth + wobble * (1, 0), truth, distance, valid) < 0.02
+    still = np.repeat(truth[:1], 8, 0)
+    assert metrics.constant_error(still + wobble, still, distance, valid) == pytest.approx(0, abs=1e-7)
+    # Lost frames and landmarks without a truth are left out.
+    points[3], valid[:, 2] = NAN, False
+    assert metrics.constant_error(points, truth, distance, valid) == pytest.approx(5 / 20 / 2, rel=1e-5)
+    assert np.isnan(metrics.constant_error(np.full_like(points, NAN), truth, distance, valid))
+
+
 def test_lag_by_hand():
     # Truth 0, 1, 3, 6: u = -1, -2, -3; the track halves every step: e = 0.5, 1.0, 1.5 ahead of the truth is -0.5 frames.
     truth = points_of([(0, 0)], [(1, 0)], [(3, 0)], [(6, 0)])
