@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.datasets import Batches, LabelledCrops, StillDataset, Track, concatenated, load_still_crops, pairs_of
@@ -95,12 +96,29 @@ class TSALParameters:
 
 
 @dataclass(frozen=True)
-class Material:
-    """What the arms of a run share: the labelled crops, the unlabelled frames, and views of these for students."""
+class Common:
+    """What the arms of a run share: the labelled crops, the unlabelled frames and views of these for students, and the way to learn from
+    labels. loop: of all that follows the start."""
 
+    setting: Setting
     labelled: LabelledCrops
     frames: list[Frame]
     view: AugmentationParameters
+    step: Step
+    validate: Callable[[nn.Module], float]
+    loop: LoopParameters
+    seed: int
+
+    def stills(self, stride: int) -> Batches:
+        """The labelled part of every batch, the same for all that continue from the start."""
+        dataset = StillDataset(self.labelled, self.setting.scheme, self.seed, self.setting.augmentation, None, stride)
+        return self.batches(dataset, self.loop.batch_size, self.seed)
+
+    def batches(self, dataset: Dataset, batch_size: int, seed: int) -> Batches:
+        return Batches(dataset, batch_size, seed, self.loop.workers, self.loop.num_batches)
+
+    def train(self, model: nn.Module, epoch_batches: Callable[[int], object], name: str) -> History:
+        return train(model, epoch_batches, self.step, self.validate, self.loop, f"tsal {name}")
 
 
 def check_arms(arms: Mapping[str, Arm]) -> None:
@@ -138,8 +156,8 @@ def train_tsal(
     labelled, others = split_labels(
         load_still_crops(crops / "stills_train.parquet", setting.scheme.num_landmarks), share, round_seed(setting.seed, "labels")
     )
-    material = Material(labelled, unlabelled_frames(others, tracks), view)
-    GrowingSet(material.frames, growing, loop.max_epochs)  # what it refuses must not wait until the start is trained
+    frames = unlabelled_frames(others, tracks)
+    GrowingSet(frames, growing, loop.max_epochs)  # what it refuses must not wait until the start is trained
     header = {**header, "round": "tsal", "data_hashes": {"stills_train": checkpoint.file_hash(crops / "stills_train.parquet")}}
     seed = round_seed(setting.seed, "tsal")
 
@@ -155,78 +173,47 @@ def train_tsal(
     history = train(model, epoch_batches, step, validate, first, "tsal start")
     end_run(out / f"{START}.safetensors", model, header, history)
 
+    common = Common(setting, labelled, frames, view, step, validate, loop, seed)
     runs: dict[str, Callable[[nn.Module], tuple[nn.Module, History]]] = {
-        CONTINUED: partial(_continued, setting, material, step, validate, loop, seed),
-        SELF_TRAINING: partial(_self_trained, setting, material, step, validate, loop, seed, parameters.batch_size, growing),
+        CONTINUED: partial(_continued, common),
+        SELF_TRAINING: partial(_self_trained, common, parameters.batch_size, growing),
     }
     for name, arm in arms.items():
-        runs[name] = partial(_taught, setting, material, step, validate, loop, seed, parameters, name, arm)
+        runs[name] = partial(_taught, common, parameters, name, arm)
     for name, run in runs.items():
         start_run(seed, loop.threads)
         trained, history = run(deepcopy(model))
         end_run(out / f"{name}.safetensors", trained, header, history)
 
 
-def _stills(setting: Setting, material: Material, loop: LoopParameters, seed: int, stride: int) -> Batches:
-    """The labelled part of every batch, the same for all that continue from the start."""
-    dataset = StillDataset(material.labelled, setting.scheme, seed, setting.augmentation, None, stride)
-    return Batches(dataset, loop.batch_size, seed, loop.workers, loop.num_batches)
-
-
-def _continued(
-    setting: Setting, material: Material, step: Step, validate: Callable, loop: LoopParameters, seed: int, model: nn.Module
-) -> tuple[nn.Module, History]:
+def _continued(common: Common, model: nn.Module) -> tuple[nn.Module, History]:
     """Control: as many steps on the labels alone."""
-    loaders = {"stills": _stills(setting, material, loop, seed, model.stride)}
-    return model, train(model, lambda epoch: concatenated(loaders, epoch), step, validate, loop, f"tsal {CONTINUED}")
+    loaders = {"stills": common.stills(model.stride)}
+    return model, common.train(model, lambda epoch: concatenated(loaders, epoch), CONTINUED)
 
 
-def _self_trained(
-    setting: Setting,
-    material: Material,
-    step: Step,
-    validate: Callable,
-    loop: LoopParameters,
-    seed: int,
-    batch_size: int,
-    growing: SelfTrainingParameters,
-    model: nn.Module,
-) -> tuple[nn.Module, History]:
+def _self_trained(common: Common, batch_size: int, growing: SelfTrainingParameters, model: nn.Module) -> tuple[nn.Module, History]:
     """Control: classical self-training; pseudo-labels are labels, and their set grows (see GrowingSet)."""
-    loaders = {"stills": _stills(setting, material, loop, seed, model.stride)}
-    pseudo = GrowingSet(material.frames, growing, loop.max_epochs)
+    loaders = {"stills": common.stills(model.stride)}
+    pseudo = GrowingSet(common.frames, growing, common.loop.max_epochs)
 
     def epoch_batches(epoch: int) -> object:
         if pseudo.grows(epoch):
-            dataset = StillDataset(pseudo.chosen(model, epoch), setting.scheme, seed + 1, material.view, None, model.stride)
-            loaders["pseudo"] = Batches(dataset, batch_size, seed + 1, loop.workers, loop.num_batches)
+            dataset = StillDataset(pseudo.chosen(model, epoch), common.setting.scheme, common.seed + 1, common.view, None, model.stride)
+            loaders["pseudo"] = common.batches(dataset, batch_size, common.seed + 1)
         return concatenated(loaders, epoch)
 
-    return model, train(model, epoch_batches, step, validate, loop, f"tsal {SELF_TRAINING}")
+    return model, common.train(model, epoch_batches, SELF_TRAINING)
 
 
-def _taught(
-    setting: Setting,
-    material: Material,
-    step: Step,
-    validate: Callable,
-    loop: LoopParameters,
-    seed: int,
-    parameters: TSALParameters,
-    name: str,
-    arm: Arm,
-    model: nn.Module,
-) -> tuple[nn.Module, History]:
+def _taught(common: Common, parameters: TSALParameters, name: str, arm: Arm, model: nn.Module) -> tuple[nn.Module, History]:
     """A teacher and a student; returned is the teacher. It is an average already, so that of the loop is off."""
     pair = TeacherAndStudent(model, arm.queue, arm.rate, arm.own_step)
-    frames = FrameDataset(material.frames, seed + 2, material.view, model.stride)
-    loaders = {
-        "stills": _stills(setting, material, loop, seed, model.stride),
-        "pair": Batches(frames, parameters.batch_size, seed + 2, loop.workers, loop.num_batches),
-    }
-    learn = tsal_step(step, arm, parameters, list(setting.scheme.mirror), setting.reference.distance)
-    without_average = replace(loop, average=0.0)
-    history = train(pair, lambda epoch: concatenated(loaders, epoch), learn, validate, without_average, f"tsal {name}")
+    frames = FrameDataset(common.frames, common.seed + 2, common.view, model.stride)
+    loaders = {"stills": common.stills(model.stride), "pair": common.batches(frames, parameters.batch_size, common.seed + 2)}
+    learn = tsal_step(common.step, arm, parameters, list(common.setting.scheme.mirror), common.setting.reference.distance)
+    taught = replace(common, step=learn, loop=replace(common.loop, average=0.0))
+    history = taught.train(pair, lambda epoch: concatenated(loaders, epoch), name)
     return pair.teacher, history
 
 
