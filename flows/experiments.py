@@ -60,14 +60,18 @@ def metrics(ref: str) -> dict:
 
 
 def figure_scores(ref: str, figure: str) -> dict:
-    """Scores {dataset: {metric: value}} of a round and a system of an experiment (`r2 tracker`), or of a baseline's (`sbr detector`).
+    """Scores {dataset: {metric: value}} of a round and a system of an experiment (`r2 tracker`), of a method and what stands beside it
+    (`brf brf`, `tsal asynchronous`), or of a baseline's (`sbr detector`).
 
     Raises ValueError where the experiment has no such figure.
     """
     source, system = figure.split()
-    rounds = metrics(ref)["rounds"]
-    if source in rounds and system in rounds[source]:
-        return rounds[source][system]
+    everything = metrics(ref)
+    rounds = everything.pop("rounds")
+    for found in (rounds, everything):
+        if system in found.get(source, {}):
+            scores = found[source][system]
+            return scores.get("detector", scores)  # an arm has systems, of which the detector is one
     try:
         return json.loads(git("show", f"{ref}:reports/baselines/{source}.json"))[figure]
     except (RuntimeError, KeyError) as error:

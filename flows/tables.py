@@ -12,7 +12,8 @@ A file of experiments/ with `rows` is such a plan:
       - {method: MDM, paper: [9.88, 8.14], run: mdm, figure: r0 detector}
       - {method: TSTN, paper: [5.36, 4.51]}       # not built here
 
-A figure is a round and a system (`r2 tracker`), or a baseline and its system (`sbr detector`).
+`common` overrides, if there are any, stand before those of every run. A figure is a round and a system (`r2 tracker`), a method and one of
+its systems or arms (`brf brf`), or a baseline and its system (`sbr detector`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,6 +79,7 @@ def read_table(file: Path) -> Table | None:
     plan = yaml.safe_load(file.read_text(encoding="utf-8"))
     if not isinstance(plan, dict) or "rows" not in plan:
         return None
+    common = plan.pop("common", [])
     expected, known = {field.name for field in fields(Table)}, {field.name for field in fields(Row)}
     if set(plan) != expected:
         raise ValueError(f"{file} has {', '.join(map(str, plan))}; expected {', '.join(sorted(expected))}: docs/experiments.md")
@@ -85,7 +87,8 @@ def read_table(file: Path) -> Table | None:
         if not {"method"} <= set(row) <= known:
             raise ValueError(f"{file}, row {row}: expected `method` and some of {', '.join(sorted(known - {'method'}))}")
     try:
-        return Table(**{**plan, "rows": [Row(**{**row, "paper": tuple(row.get("paper", ()))}) for row in plan["rows"]]})
+        runs = {run: [*common, *overrides] for run, overrides in plan["runs"].items()}
+        return Table(**{**plan, "runs": runs, "rows": [Row(**{**row, "paper": tuple(row.get("paper", ()))}) for row in plan["rows"]]})
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 

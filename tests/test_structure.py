@@ -158,8 +158,10 @@ def dangling_deps(root: Path) -> list[str]:
     outs = [out for stage in stages.values() for kind in ("outs", "metrics", "plots") for out in paths(stage.get(kind, []))]
     wildcards = [re.compile(re.sub(r"\\\$\\\{.*?\\\}", "[^/]+", re.escape(out)) + "(/.*)?") for out in outs]
     wrong = []
+    values = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8")) if (root / "params.yaml").exists() else {}
     for name, stage in stages.items():
-        for dep in paths(stage.get("deps", [])):
+        for entry in paths(stage.get("deps", [])):
+            dep = re.sub(r"\$\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), entry)
             plain = re.sub(r"\$\{.*?\}", "x", dep)
             written_below = any(out.startswith(f"{dep}/") for out in outs)
             if not (root / dep).exists() and not written_below and not any(wildcard.fullmatch(plain) for wildcard in wildcards):

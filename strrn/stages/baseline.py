@@ -27,7 +27,7 @@ from strrn.stages.evaluate import evaluate, load_clips
 from strrn.stages.parameters import load_mapping, load_section, load_value
 from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
 from strrn.stages.rounds import FIRST, round_names
-from strrn.stages.setting import load_setting, unlabelled_tracks
+from strrn.stages.setting import load_setting, stills_folder, unlabelled_tracks
 from strrn.training.distributed import is_first, process_group
 from strrn.training.loop import LoopParameters
 from strrn.training.sa import ALIGNED, CORRECTED, LABELS_FILE, SAParameters, arms_of, recovered, train_sa
@@ -45,7 +45,7 @@ def train_registered(name: str) -> None:
     train_sbr(
         setting,
         MODELS / FIRST / "detector.safetensors",
-        CROPS,
+        stills_folder(),
         unlabelled_tracks(setting.reference.size),
         load_section(f"{name}.data", SBRParameters),
         load_section(f"{name}.detector", LoopParameters),
@@ -60,7 +60,7 @@ def train_taught(name: str) -> None:
     train_tsal(
         setting,
         header,
-        CROPS,
+        stills_folder(),
         unlabelled_tracks(setting.reference.size),
         load_value(f"{name}.labels", float),
         load_section(f"{name}.data", TSALParameters),

@@ -11,9 +11,9 @@ from functools import partial
 from strrn.core.processes import start_worker
 from strrn.stages import logs, parallel
 from strrn.stages.parameters import load_section, load_value
-from strrn.stages.paths import CROPS, MODELS, PSEUDO
+from strrn.stages.paths import MODELS, PSEUDO
 from strrn.stages.rounds import load_round
-from strrn.stages.setting import load_setting, unlabelled_tracks
+from strrn.stages.setting import load_setting, stills_folder, unlabelled_tracks
 from strrn.training.distil import DistilParameters, distil
 from strrn.training.distributed import is_launched, process_group
 from strrn.training.loop import LoopParameters
@@ -31,7 +31,7 @@ def train(name: str, role: str) -> None:
     distil(
         setting,
         MODELS / start / f"{role}.safetensors",
-        CROPS,
+        stills_folder(),
         unlabelled_tracks(setting.reference.size),
         PSEUDO / name,
         parameters,

@@ -16,9 +16,9 @@ from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
 from strrn.stages import parallel
 from strrn.stages.parameters import load_section, load_value
-from strrn.stages.paths import CROPS, MODELS, RAW
+from strrn.stages.paths import MODELS, RAW
 from strrn.stages.rounds import FIRST
-from strrn.stages.setting import load_setting
+from strrn.stages.setting import load_setting, stills_folder
 from strrn.training import resume
 from strrn.training.distributed import process_group
 from strrn.training.loop import LoopParameters
@@ -31,7 +31,8 @@ NETWORKS = {"mdm": MDMParameters, "hgn": HGNParameters, "strrn": STRRNParameters
 def main() -> None:
     setting = load_setting()
     backbone, start = load_value("backbone", Backbone), load_value("pretrain.encoder", Encoder)
-    hashes = {"stills_train": file_hash(CROPS / "stills_train.parquet")}
+    stills = stills_folder()
+    hashes = {"stills_train": file_hash(stills / "stills_train.parquet")}
     # All is read and built before anything is trained: a wrong value must not wait until the detector is done.
     runs = []
     for role, architecture in (("detector", backbone.value), ("tracker", "strrn")):
@@ -45,11 +46,11 @@ def main() -> None:
         tracker.start_from(detector)
     stream = load_section("pretrain.stream", StreamParameters)
     render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
-    num_rendered = rendered_rows(CROPS / "stills_train.parquet") if stream.fresh else 0
+    num_rendered = rendered_rows(stills / "stills_train.parquet") if stream.fresh else 0
     with process_group():
         for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):
             with renders(setting, render, crop, stream, num_rendered) as refresh:
-                pretrain(setting, header, CROPS, loop, out, encoder, refresh, resume.FOLDER)
+                pretrain(setting, header, stills, loop, out, encoder, refresh, resume.FOLDER)
         resume.clear(resume.FOLDER)  # not before: a stage that is killed between the two loses the first one's file
 
 

@@ -30,9 +30,9 @@ from strrn.runtime.parameters import RuntimeParameters
 from strrn.stages import logs
 from strrn.stages.evaluate import load_clips, load_stills
 from strrn.stages.parameters import load_section, load_value
-from strrn.stages.paths import BRF_PREDICTIONS, BRF_SCORES, CROPS, MODELS, REFINER, RENDERED
+from strrn.stages.paths import BRF_PREDICTIONS, BRF_SCORES, MODELS, REFINER, RENDERED
 from strrn.stages.rounds import chosen_round
-from strrn.stages.setting import load_setting
+from strrn.stages.setting import load_setting, stills_folder
 from strrn.training.distil import round_seed
 from strrn.training.loop import LoopParameters
 from strrn.training.pretrain import Setting, start_run
@@ -82,7 +82,7 @@ def recordings(
     number = round(parameters.held_out * len(training_clips))
     held_out = [one for clip in held_out_clips + training_clips[:number] for one in recorded([clip])]
     rendered = [one for clip in training_clips[number:] for one in recorded([clip])]
-    train, val = (load_still_crops(CROPS / f"stills_{split}.parquet", setting.scheme.num_landmarks) for split in ("train", "val"))
+    train, val = (load_still_crops(stills_folder() / f"stills_{split}.parquet", setting.scheme.num_landmarks) for split in ("train", "val"))
     synthetic = recorded(synthetic_videos(train, parameters.synthetic, parameters.frames, video, seed))
     if not held_out:
         held_out = recorded(synthetic_videos(val, max(2, parameters.synthetic // 8), parameters.frames, video, seed + 1))
@@ -112,10 +112,11 @@ def train(backbone: str, name: str) -> None:
     look, stride, has_patches = open_backbone(backbone, detector, setting.reference.shape, setting.reference.size, unit, side)
     file = detector if backbone == DETECTOR else Path(backbone)
     contract = None if backbone == DETECTOR else contract_to_dict(read_contract(backbone))
-    hashes = {"backbone": checkpoint.file_hash(file), "stills_train": checkpoint.file_hash(CROPS / "stills_train.parquet")}
+    labelled = stills_folder() / "stills_train.parquet"
+    hashes = {"backbone": checkpoint.file_hash(file), "stills_train": checkpoint.file_hash(labelled)}
     header = setting.header("brf", asdict(head) | {"patches": has_patches}, name, hashes) | {"contract": contract}
     model = build_refiner(header)
-    stills = load_still_crops(CROPS / "stills_train.parquet", setting.scheme.num_landmarks)
+    stills = load_still_crops(labelled, setting.scheme.num_landmarks)
     shapes = torch.from_numpy(stills.points[stills.valid.all(1)])
     model.basis.copy_(main_modes(shapes, torch.from_numpy(setting.reference.shape), head.modes))
     training, weights, held_out = recordings(setting, look, stride, data, video, seed)

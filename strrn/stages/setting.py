@@ -1,4 +1,6 @@
-"""What the training stages share: the setting and the unlabelled tracks, from params.yaml and data/crops."""
+"""What the training stages share: the setting, the labelled stills and the unlabelled tracks, from params.yaml and data/crops."""
+
+from pathlib import Path
 
 from strrn.core.files import read_json_lines
 from strrn.core.landmarks import load_scheme
@@ -22,6 +24,11 @@ def load_setting() -> Setting:
         flicker=load_section("flicker", FlickerParameters),
         seed=load_value("train_seed", int),
     )
+
+
+def stills_folder() -> Path:
+    """Where the labelled crops lie that everything learns from (`stills_train.parquet`) and is validated on (`stills_val.parquet`)."""
+    return Path(load_value("stills", str))
 
 
 def unlabelled_tracks(size: int) -> list[Track]:

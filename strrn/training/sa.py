@@ -58,6 +58,68 @@ def arms_of(noise: ContourNoiseParameters) -> list[str]:
     return [START, CONTINUED, ALIGNED, CORRECTED] + ([CEILING] if noise.deviation else [])
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """The outcome of `align`. rows: of the labelled stills, those that are learned from. annotated, held_out: their labels and those of
+    validation, with the noise; truth: without. start, model: before and after the alternation, with their histories. labels: as `model`
+    finds them. measured: how far labels lie from the truth (`label_errors`), as annotated and after each search."""
+
+    rows: np.ndarray
+    truth: LabelledCrops
+    annotated: LabelledCrops
+    held_out: LabelledCrops
+    start: HGN
+    start_history: History
+    model: HGN
+    history: History
+    labels: LabelledCrops
+    measured: list[dict[str, float]]
+
+
+def align(
+    setting: Setting,
+    header: dict,
+    crops: Path,
+    parameters: SAParameters,
+    noise: ContourNoiseParameters,
+    searching: SearchParameters,
+    first: LoopParameters,
+    loop: LoopParameters,
+) -> Alignment:
+    """Train a heatmap network on the labels of `crops` (`first`), then search labels and train on what is found by turns (`loop`).
+
+    header: of an HGN. noise: what the labels are changed by, those of validation too; the truth is measured against.
+    """
+    line = noise.landmarks(setting.scheme)  # what it refuses must not wait until the start is trained
+    seed = round_seed(setting.seed, "sa")
+    stills = load_still_crops(crops / "stills_train.parquet", setting.scheme.num_landmarks)
+    rows = draw(len(stills), parameters.stills, seed)
+    truth = chosen(stills, rows)
+    annotated = with_contour_noise(truth, setting.scheme, noise, (seed, 0))
+    clean = load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks)
+    held_out = with_contour_noise(clean, setting.scheme, noise, (seed, 1))
+
+    start_run(setting.seed, first.threads)
+    start = checkpoint.build(header)
+    start_history = History(_trained(setting, start, annotated, held_out, first, f"sa {START}"))
+
+    measured = [label_errors(annotated, truth, setting, noise)]
+
+    def searched(model: HGN) -> LabelledCrops:
+        found = search_labels(model, annotated, line, searching, setting)
+        measured.append(label_errors(found, truth, setting, noise))
+        log.info("sa: labels of the %s are %.4f d from the truth, %.4f before", noise.component, measured[-1]["error"], measured[0]["error"])
+        return found
+
+    model, history = _continued(again(setting), parameters.rounds, loop, deepcopy(start), searched, held_out, ALIGNED)
+    return Alignment(rows, truth, annotated, held_out, start, start_history, model, history, searched(model), measured)
+
+
+def again(setting: Setting) -> Setting:
+    """For what follows the start: other views than those that the start has seen."""
+    return replace(setting, seed=round_seed(setting.seed, "sa"))
+
+
 def train_sa(
     setting: Setting,
     header: dict,
@@ -71,61 +133,40 @@ def train_sa(
     correction_loop: LoopParameters,
     out: Path,
 ) -> None:
-    """Write `out`/<arm>.safetensors, with a log each, for `arms_of(noise)`; and labels.json: how far labels lie from the truth, as
-    annotated, and after each search (see `label_errors`).
+    """Write `out`/<arm>.safetensors, with a log each, for `arms_of(noise)`; and labels.json: what `align` measured.
 
-    header: of an HGN. noise: what the labels of `crops` are changed by, those of validation too; the truth is measured against. first:
-    settings of the start; loop: of each of the rounds that continue it, with the labels as they are (the control), searched anew before
-    every round (SA), or true (`clean`: what a perfect search would give). What is kept of a round is the best epoch by validation labels
-    of the arm's own kind.
+    first: settings of the start; loop: of each of the rounds that continue it, with the labels as they are (the control), searched anew
+    before every round (SA), or true (`clean`: what a perfect search would give). What is kept of a round is the best epoch by validation
+    labels of the arm's own kind.
     """
-    line = noise.landmarks(setting.scheme)  # what it refuses must not wait until the start is trained
-    seed = round_seed(setting.seed, "sa")
-    truth = draw(load_still_crops(crops / "stills_train.parquet", setting.scheme.num_landmarks), parameters.stills, seed)
-    held_out = load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks)
-    annotated = with_contour_noise(truth, setting.scheme, noise, (seed, 0))
-    noisy_held_out = with_contour_noise(held_out, setting.scheme, noise, (seed, 1))
     header = {**header, "round": "sa", "data_hashes": {"stills_train": checkpoint.file_hash(crops / "stills_train.parquet")}}
-    again = replace(setting, seed=seed)  # other views than those that the start has seen
-
-    start_run(setting.seed, first.threads)
-    start = checkpoint.build(header)
-    history = History(_trained(setting, start, annotated, noisy_held_out, first, f"sa {START}"))
-    end_run(out / f"{START}.safetensors", start, header, history)
-
-    model, history = _continued(again, parameters.rounds, loop, deepcopy(start), lambda _: annotated, noisy_held_out, CONTINUED)
-    end_run(out / f"{CONTINUED}.safetensors", model, header, history)
-
-    measured = [label_errors(annotated, truth, setting, noise)]
-
-    def searched(model: HGN) -> LabelledCrops:
-        found = search_labels(model, annotated, line, searching, setting)
-        measured.append(label_errors(found, truth, setting, noise))
-        log.info("sa: labels of the %s are %.4f d from the truth, %.4f before", noise.component, measured[-1]["error"], measured[0]["error"])
-        return found
-
-    aligned, history = _continued(again, parameters.rounds, loop, deepcopy(start), searched, noisy_held_out, ALIGNED)
-    end_run(out / f"{ALIGNED}.safetensors", aligned, header, history)
-    labels = searched(aligned)
+    found = align(setting, header, crops, parameters, noise, searching, first, loop)
+    end_run(out / f"{START}.safetensors", found.start, header, found.start_history)
+    end_run(out / f"{ALIGNED}.safetensors", found.model, header, found.history)
     if is_first():
-        write_json(out / LABELS_FILE, measured)
+        write_json(out / LABELS_FILE, found.measured)
 
-    start_run(seed, correction_loop.threads)
-    corrected, corrected_header, history = train_ghcu(again, aligned, header, labels, noisy_held_out, correction, correction_loop)
+    later = again(setting)
+    controls = {CONTINUED: (found.annotated, found.held_out)}
+    if noise.deviation:
+        controls[CEILING] = (found.truth, load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks))
+    for name, (labelled, held_out) in controls.items():
+        model, history = _continued(later, parameters.rounds, loop, deepcopy(found.start), lambda _, labels=labelled: labels, held_out, name)
+        end_run(out / f"{name}.safetensors", model, header, history)
+
+    start_run(later.seed, correction_loop.threads)
+    corrected, corrected_header, history = train_ghcu(later, found.model, header, found.labels, found.held_out, correction, correction_loop)
     end_run(out / f"{CORRECTED}.safetensors", corrected, corrected_header, history)
 
-    if noise.deviation:
-        model, history = _continued(again, parameters.rounds, loop, start, lambda _: truth, held_out, CEILING)
-        end_run(out / f"{CEILING}.safetensors", model, header, history)
+
+def draw(available: int, count: int, seed: int) -> np.ndarray:
+    """Rows of `count` of the labelled stills, drawn by the seed, in their order; 0: all. Raises ValueError where there are fewer."""
+    if count > available:
+        raise ValueError(f"sa.data.stills is {count}, and there are {available} labelled stills: lower it, or 0 for all")
+    return np.sort(np.random.default_rng(seed).permutation(available)[: count or available])
 
 
-def draw(crops: LabelledCrops, count: int, seed: int) -> LabelledCrops:
-    """`count` of the crops, drawn by the seed, in their order; 0: all. Raises ValueError where there are fewer."""
-    if not count:
-        return crops
-    if count > len(crops):
-        raise ValueError(f"sa.data.stills is {count}, and there are {len(crops)} labelled stills: lower it, or 0 for all")
-    rows = np.sort(np.random.default_rng(seed).permutation(len(crops))[:count])
+def chosen(crops: LabelledCrops, rows: np.ndarray) -> LabelledCrops:
     return LabelledCrops([crops.images[row] for row in rows], crops.points[rows], crops.valid[rows])
 
 

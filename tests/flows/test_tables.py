@@ -1,13 +1,16 @@
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from flows import experiments
+from flows.experiments import figure_scores
 from flows.tables import Row, Table, beside_the_paper, read_table
 from tests.flows.conftest import ROOT
 
-PLANS = [ROOT / f"experiments/table{number}.yaml" for number in (1, 2, 3)]
+PLANS = [*sorted((ROOT / "experiments").glob("table*.yaml")), ROOT / "experiments/combined.yaml"]
 COLUMNS = ["rendered_test rmse_inter_pupil", "head_scan rmse_inter_pupil"]
 
 
@@ -108,7 +111,37 @@ def test_the_papers_tables_override_what_there_is(file: Path):
             assert OmegaConf.select(parameters, override.split("=")[0]) is not None, override
     for row in table.rows:
         source = (row.figure or "r0 tracker").split()[0]
-        assert source in rounds or f"baselines=[{source}]" in table.runs[row.run]
+        assert source in (*rounds, "brf") or f"baselines=[{source}]" in table.runs[row.run]
+
+
+def test_a_figure_is_of_a_round_a_method_an_arm_or_a_baseline(monkeypatch):
+    files = {
+        "reports/metrics.json": {
+            "rounds": {"r0": {"detector": {"clips": {"nme": 1}}}},
+            "brf": {"one_euro": {"clips": {"nme": 2}}},
+            "sa": {"semantic": {"detector": {"clips": {"nme": 3}}}},
+        },
+        "reports/baselines/sbr.json": {"sbr detector": {"clips": {"nme": 4}}},
+    }
+
+    def git(_: str, path: str) -> str:
+        name = path.removeprefix("ref:")
+        if name not in files:
+            raise RuntimeError(path)
+        return json.dumps(files[name])
+
+    monkeypatch.setattr(experiments, "git", git)
+    for number, figure in enumerate(("r0 detector", "brf one_euro", "sa semantic", "sbr detector"), 1):
+        assert figure_scores("ref", figure) == {"clips": {"nme": number}}
+    with pytest.raises(ValueError, match="ref has no figure 'tsal asynchronous'"):
+        figure_scores("ref", "tsal asynchronous")
+
+
+def test_overrides_in_common_stand_before_those_of_a_run(tmp_path):
+    file = tmp_path / "plan.yaml"
+    plan = {"name": "n", "title": "t", "paper_columns": [], "columns": COLUMNS, "seeds": [0], "runs": {"a": ["x=2"]}, "rows": []}
+    file.write_text(yaml.safe_dump(plan | {"common": ["x=1"]}))
+    assert read_table(file).runs == {"a": ["x=1", "x=2"]}
 
 
 def test_experiments_that_the_tables_share_are_the_same():

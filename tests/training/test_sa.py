@@ -17,7 +17,7 @@ from strrn.models.ghcu import GHCU, CorrectedDetector, GHCUParameters, build_cor
 from strrn.models.hourglass import HeatmapCodec
 from strrn.models.pixels import network_input
 from strrn.training.ghcu import ghcu_step, hidden_error, usual_peaks
-from strrn.training.sa import LABELS_FILE, SAParameters, arms_of, draw, label_errors, recovered, search_labels, train_sa
+from strrn.training.sa import LABELS_FILE, SAParameters, arms_of, chosen, draw, label_errors, recovered, search_labels, train_sa
 from tests.models.small import SIZE, build, header, reference_shape
 from tests.training.material import SCHEME, loop, setting, write_stills
 
@@ -201,12 +201,13 @@ def test_errors_of_labels_are_measured_on_the_contour_and_on_the_rest():
 def test_stills_are_drawn_by_the_seed(tmp_path):
     write_stills(tmp_path)
     crops = load_still_crops(tmp_path / "stills_train.parquet", 68)
-    assert draw(crops, 0, 1) is crops
-    few = draw(crops, 3, 1)
-    assert len(few) == 3 and few.images == draw(crops, 3, 1).images and set(few.images) <= set(crops.images)
-    assert any(draw(crops, 3, seed).images != few.images for seed in (2, 3))
+    assert draw(8, 0, 1).tolist() == list(range(8))
+    rows = draw(8, 3, 1)
+    assert len(rows) == 3 and (np.diff(rows) > 0).all() and any((draw(8, 3, seed) != rows).any() for seed in (2, 3))
+    few = chosen(crops, rows)
+    assert few.images == [crops.images[row] for row in rows] and (few.points == crops.points[rows]).all() and len(few.valid) == 3
     with pytest.raises(ValueError, match=r"sa\.data\.stills is 9, and there are 8 labelled stills"):
-        draw(crops, 9, 0)
+        draw(8, 9, 0)
 
 
 def test_the_usual_peak_of_a_landmark_is_its_median_over_the_crops(tmp_path):
