@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 PARAMS_FILE = Path("params.yaml")
 # Sections that no dataclass stands for, "" is the file itself: what they may hold.
 KEYS = {
-    "": "seed train_seed scheme backbone mdm hgn strrn augmentation motion flicker pretrain mine distil baselines sbr tsal sa rounds "
-    "download render labels videos crop runtime export evaluate report refine temporal",
+    "": "seed train_seed scheme backbone stills mdm hgn strrn augmentation motion flicker pretrain mine distil baselines sbr tsal sa rounds "
+    "align download render labels videos crop runtime export evaluate report refine temporal",
     "pretrain": "encoder stream mdm hgn strrn",
     "distil": "data detector tracker",
     "sbr": "data detector",
