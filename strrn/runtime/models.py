@@ -163,6 +163,11 @@ class ModelPair:
         feed = {"crop": self._images(crops, self.info), "start_points_crop": np.asarray(start_points_crop, np.float32)}
         return self._tracker.run(["points_crop"], feed)[0]
 
+    def detect_twice(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """`detect`, with the mean of the detector's points and of those that the tracker sees when it starts there."""
+        points, confidence = self.detect(crops)
+        return (points + self.track(crops, points)) / 2, confidence
+
     def refinement(self) -> Refinement:
         """BRF's head in refiner.onnx, over the detector or over backbone.onnx beside it.
 
@@ -215,14 +220,14 @@ class ModelPair:
         parameters: RuntimeParameters | None = None,
         max_faces: int = 1,
         refine: bool = False,
-        mirrored: bool = False,
+        stills: bool = False,
     ) -> FaceTracker:
         """The loop over these models. parameters: None takes those stored in the file. refine: see `refinement`; sets the mode to
-        detector. mirrored: the detector looks at the mirror image as well (`both_ways`)."""
+        detector. stills: points are the mean of both networks' (`detect_twice`), on the picture and on its mirror image (`both_ways`)."""
         info = self.info
         parameters = parameters or info.runtime
         refinement = self.refinement() if refine else None
-        detect = partial(both_ways, self.detect, info.scheme, info.size) if mirrored else self.detect
+        detect = partial(both_ways, self.detect_twice, info.scheme, info.size) if stills else self.detect
         if refinement is not None:
             parameters = replace(parameters, mode=Mode.detector)
             detect = partial(without_patches, refinement.look)

@@ -27,7 +27,7 @@ OLDEST_SEARCH = 0.5  # seconds; a face has moved on since
 
 
 class RunningMode(Enum):
-    """image: every picture on its own; the detector looks at its mirror image as well, which makes points of stills a little better.
+    """image: every picture on its own; both networks look at it and at its mirror image, which makes points of stills a little better.
     video: frames in order; the same frames give the same landmarks. live: frames of a camera; no frame waits for the search of a new face,
     which goes on beside, so that results depend on the machine's speed."""
 
@@ -97,7 +97,7 @@ class Tracker:
 
         finder = _Background if self._mode is RunningMode.live else FaceDetector
         self._faces: FaceFinder = finder(MIN_FACE if min_face is None else min_face)
-        self._loop = pair.face_tracker(self._faces, parameters, max_faces, refine, mirrored=self._mode is RunningMode.image)
+        self._loop = pair.face_tracker(self._faces, parameters, max_faces, refine, stills=self._mode is RunningMode.image)
         self._seconds: float | None = None
 
     def reset(self) -> None:

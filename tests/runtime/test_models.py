@@ -96,6 +96,16 @@ def test_export_leaves_nothing_behind_when_metadata_is_no_json(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_stills_get_the_mean_of_both_networks(folder, monkeypatch):
+    pair = ModelPair(folder)
+    crop = np.random.default_rng(0).integers(0, 256, (pair.info.size // pair.stride,) * 2 + (3,), np.uint8)
+    points, confidence = pair.detect([crop])
+    monkeypatch.setattr(pair, "track", lambda crops, start: start + 2)  # the tiny tracker agrees with its detector
+    both, same = pair.detect_twice([crop])
+    np.testing.assert_allclose(both, points + 1)
+    np.testing.assert_array_equal(same, confidence)
+
+
 def test_both_ways_is_the_mean_with_the_mirror_image():
     """A detector that puts two mirrored landmarks on the brightest column, and one pixel to its right."""
     scheme = LandmarkScheme("two", ("left", "right"), (1, 0), {"all": (0, 1)}, (), 0, {"d": ((0,), (1,))}, {})

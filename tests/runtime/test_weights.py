@@ -6,7 +6,7 @@ import numpy as np
 
 from strrn.core.images import decode_image
 from strrn.runtime import State, Tracker
-from strrn.runtime.models import DETECTOR_FILE, TRACKER_FILE, open_model
+from strrn.runtime.models import DETECTOR_FILE, REFINER_FILE, TRACKER_FILE, open_model
 from strrn.runtime.tracker import PACKAGE_MODELS, default_models
 
 PICTURE = Path(__file__).parents[2] / "docs/images/overlay.jpg"
@@ -18,7 +18,7 @@ def test_they_are_found_where_nothing_was_trained(tmp_path, monkeypatch):
 
 
 def test_they_are_small_and_free(monkeypatch):
-    files = [PACKAGE_MODELS / TRACKER_FILE, PACKAGE_MODELS / DETECTOR_FILE]
+    files = [PACKAGE_MODELS / name for name in (TRACKER_FILE, DETECTOR_FILE, REFINER_FILE)]
     assert sum(file.stat().st_size for file in files) <= 12e6
     for file in files:
         info = open_model(file)[1]
