@@ -35,12 +35,12 @@ Follow = Callable[[np.ndarray, float], np.ndarray | None]  # frame, its time in 
 Method = Callable[[], AbstractContextManager[Follow]]  # a new one for every video
 
 
-def methods(models: Path, ours: Path | None) -> dict[str, Method]:
-    """Every method that can run here, by name."""
-    found: dict[str, Method] = {"STRRN": lambda: ours(ours)}
+def methods(peers: Path, models: Path | None) -> dict[str, Method]:
+    """Every method that can run here, by name. peers: folder of the peers' models; models: of ours, see `ours`."""
+    found: dict[str, Method] = {"STRRN": lambda: ours(models)}
     for peer in PEERS:
-        if not peer.missing(models):
-            found[peer.name] = lambda peer=peer: _peer(peer.open(models / peer.model, 1, True))
+        if not peer.missing(peers):
+            found[peer.name] = lambda peer=peer: _peer(peer.open(peers / peer.model, 1, True))
     return found
 
 
