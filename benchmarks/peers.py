@@ -94,7 +94,7 @@ PACKAGES = (
 def methods(models: Path, ours: Path | None, stack: ExitStack) -> dict[str, Find]:
     """Every method that can run here, by name; the stack closes them."""
     tracker = Tracker(ours, running_mode="image", max_faces=FACES)
-    found: dict[str, Find] = {"STRRN (its detector)": lambda picture: [face.points_frame for face in tracker(picture)]}
+    found: dict[str, Find] = {"STRRN (both networks)": lambda picture: [face.points_frame for face in tracker(picture)]}
     for peer in PEERS:
         if not peer.missing(models):
             found[peer.name] = partial(in_68(stack.enter_context(peer.open(models / peer.model, FACES, False))), milliseconds=0)

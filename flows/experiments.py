@@ -25,12 +25,18 @@ def read_plan(file: Path) -> tuple[str, Runs]:
     if not isinstance(plan, dict) or set(plan) - {"common"} not in ({"name", "runs"}, {"name", "grid"}):
         found = ", ".join(map(str, plan)) if isinstance(plan, dict) else type(plan).__name__
         raise ValueError(f"{file} has {found}; expected `name`, and `runs` or `grid`: docs/experiments.md")
-    common = plan.get("common", [])
     if "grid" in plan:
-        runs = grid_runs(plan["name"], plan["grid"])
-    else:
-        runs = {f"{plan['name']}-{run}": overrides for run, overrides in plan["runs"].items()}
-    return plan["name"], {run: [*common, *overrides] for run, overrides in runs.items()}
+        return plan["name"], with_common(plan | {"runs": grid_runs(plan["name"], plan["grid"])}, file)
+    return plan["name"], {f"{plan['name']}-{run}": overrides for run, overrides in with_common(plan, file).items()}
+
+
+def with_common(plan: dict, file: Path) -> Runs:
+    """The `runs` of a file, the overrides of `common` before those of each. Raises ValueError for what is no list of texts."""
+    lists = {"common": plan.get("common", [])} | {f"run {run}": overrides for run, overrides in plan["runs"].items()}
+    for name, overrides in lists.items():
+        if not isinstance(overrides, list) or not all(isinstance(override, str) for override in overrides):
+            raise ValueError(f"{file}: {name} is {overrides!r}, expected a list of overrides such as [train_seed=0]")
+    return {run: [*lists["common"], *overrides] for run, overrides in plan["runs"].items()}
 
 
 def grid_runs(name: str, grid: dict[str, list]) -> Runs:
@@ -75,7 +81,9 @@ def figure_scores(ref: str, figure: str) -> dict:
     try:
         return json.loads(git("show", f"{ref}:reports/baselines/{source}.json"))[figure]
     except (RuntimeError, KeyError) as error:
-        raise ValueError(f"{ref} has no figure {figure!r}: rounds {', '.join(rounds)}, and what its `baselines` names") from error
+        raise ValueError(
+            f"{ref} has no figure {figure!r}: it has {', '.join([*rounds, *everything])}, and what its `baselines` names"
+        ) from error
 
 
 def seeds(ref: str) -> dict[str, object]:

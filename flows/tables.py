@@ -22,7 +22,7 @@ from pathlib import Path
 
 import yaml
 
-from flows.experiments import NOTHING, Runs, with_spread
+from flows.experiments import NOTHING, Runs, with_common, with_spread
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ def read_table(file: Path) -> Table | None:
     plan = yaml.safe_load(file.read_text(encoding="utf-8"))
     if not isinstance(plan, dict) or "rows" not in plan:
         return None
-    common = plan.pop("common", [])
     expected, known = {field.name for field in fields(Table)}, {field.name for field in fields(Row)}
-    if set(plan) != expected:
+    if set(plan) - {"common"} != expected:
         raise ValueError(f"{file} has {', '.join(map(str, plan))}; expected {', '.join(sorted(expected))}: docs/experiments.md")
     for row in plan["rows"]:
         if not {"method"} <= set(row) <= known:
             raise ValueError(f"{file}, row {row}: expected `method` and some of {', '.join(sorted(known - {'method'}))}")
     try:
-        runs = {run: [*common, *overrides] for run, overrides in plan["runs"].items()}
+        runs = with_common(plan, file)
+        plan.pop("common", None)
         return Table(**{**plan, "runs": runs, "rows": [Row(**{**row, "paper": tuple(row.get("paper", ()))}) for row in plan["rows"]]})
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

@@ -121,21 +121,22 @@ def residual_jitter(points: Array, truth: Array, distance: Array, valid: Array) 
 def constant_error(points: Array, truth: Array, distance: Array, valid: Array) -> float:
     """Mean over landmarks of |mean over the clip of e_t / distance|, e = points - truth turned so that the true face keeps its angle.
 
-    What is left when all that changes from frame to frame averages out: comparing frames cannot show it. NaN where nothing is known or
-    fewer than two landmarks have a truth throughout.
+    What is left when all that changes from frame to frame averages out: comparing frames cannot show it. A landmark counts that is known in
+    two frames and in half of those in which any is; NaN where none is, or fewer than two have a truth throughout.
     """
     known = valid & np.isfinite(points).all(-1) & np.isfinite(truth).all(-1) & np.isfinite(distance)[:, None]
     frames = known.any(1)
     known = known[frames]
-    shapes, predicted = (np.asarray(values[frames], np.float64).view(complex)[..., 0] for values in (truth, points))
+    shapes, predicted = (np.asarray(values[frames], np.float64) for values in (truth, points))
+    shapes, predicted = shapes[..., 0] + 1j * shapes[..., 1], predicted[..., 0] + 1j * predicted[..., 1]
     anchors = shapes[:, (valid[frames] & np.isfinite(shapes)).all(0)]
-    if anchors.size == 0 or anchors.shape[1] < 2:
+    counted = known.sum(0) >= max(2, len(known) / 2)
+    if anchors.shape[1] < 2 or not counted.any():
         return float("nan")
     anchors = anchors - anchors.mean(1, keepdims=True)
     angle = np.angle((anchors[0].conj() * anchors).sum(1))
     errors = np.where(known, predicted - shapes, 0) * (np.exp(-1j * angle) / distance[frames])[:, None]
-    counted = known.any(0)
-    return _mean_finite(np.abs(errors[:, counted].sum(0) / known[:, counted].sum(0)))
+    return float(np.abs(errors[:, counted].sum(0) / known[:, counted].sum(0)).mean())
 
 
 def lag_sums(points: Array, truth: Array, distance: Array, valid: Array) -> tuple[float, float]:

@@ -220,14 +220,15 @@ class ModelPair:
         parameters: RuntimeParameters | None = None,
         max_faces: int = 1,
         refine: bool = False,
-        stills: bool = False,
+        single_pictures: bool = False,
     ) -> FaceTracker:
         """The loop over these models. parameters: None takes those stored in the file. refine: see `refinement`; sets the mode to
-        detector. stills: points are the mean of both networks' (`detect_twice`), on the picture and on its mirror image (`both_ways`)."""
+        detector. single_pictures (not with refine): points are the mean of both networks' (`detect_twice`), on the picture and on its
+        mirror image (`both_ways`)."""
         info = self.info
         parameters = parameters or info.runtime
         refinement = self.refinement() if refine else None
-        detect = partial(both_ways, self.detect_twice, info.scheme, info.size) if stills else self.detect
+        detect = partial(both_ways, self.detect_twice, info.scheme, info.size) if single_pictures else self.detect
         if refinement is not None:
             parameters = replace(parameters, mode=Mode.detector)
             detect = partial(without_patches, refinement.look)

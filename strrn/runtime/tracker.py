@@ -97,7 +97,7 @@ class Tracker:
 
         finder = _Background if self._mode is RunningMode.live else FaceDetector
         self._faces: FaceFinder = finder(MIN_FACE if min_face is None else min_face)
-        self._loop = pair.face_tracker(self._faces, parameters, max_faces, refine, stills=self._mode is RunningMode.image)
+        self._loop = pair.face_tracker(self._faces, parameters, max_faces, refine, single_pictures=self._mode is RunningMode.image)
         self._seconds: float | None = None
 
     def reset(self) -> None:

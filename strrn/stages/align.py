@@ -1,9 +1,10 @@
 """Stage `align`: the labels of the stills as semantic alignment (SA) finds them, in the place of those that were annotated.
 
 `annotated` has the labels with the noise of `sa.noise` (none: as they are), `searched` what SA makes of these; each is a folder that
-`stills` may name.
+`stills` may name. Labels of validation are those of `annotated` in both.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ ALIGNED = Path("data/aligned/sa")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, choices=[ALIGNED.name])
+    parser.parse_args()
     setting = load_setting()
     with process_group():
         found = align(

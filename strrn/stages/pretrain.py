@@ -16,7 +16,7 @@ from strrn.render.mesh import temporary_mesh_file
 from strrn.render.parameters import RenderParameters
 from strrn.stages import parallel
 from strrn.stages.parameters import load_section, load_value
-from strrn.stages.paths import MODELS, RAW
+from strrn.stages.paths import CROPS, MODELS, RAW
 from strrn.stages.rounds import FIRST
 from strrn.stages.setting import load_setting, stills_folder
 from strrn.training import resume
@@ -46,6 +46,10 @@ def main() -> None:
         tracker.start_from(detector)
     stream = load_section("pretrain.stream", StreamParameters)
     render, crop = load_section("render", RenderParameters), load_section("crop", CropParameters)
+    if stream.fresh and stills != CROPS:
+        raise ValueError(
+            f"params.yaml: pretrain.stream.fresh puts new renders, with their own labels, among the stills of {stills}: set it to 0"
+        )
     num_rendered = rendered_rows(stills / "stills_train.parquet") if stream.fresh else 0
     with process_group():
         for (header, loop, out), encoder in zip(runs, (None, runs[0][2] if shares else None), strict=True):

@@ -78,7 +78,7 @@ def recordings(
     def recorded(videos: Sequence) -> list[Recording]:
         return record(videos, look, stride, setting.reference, random)
 
-    training_clips, held_out_clips = rendered_videos(setting, "train"), rendered_videos(setting, "val")
+    training_clips, held_out_clips = (rendered_videos(setting, split) if parameters.repeat else [] for split in ("train", "val"))
     number = round(parameters.held_out * len(training_clips))
     held_out = [one for clip in held_out_clips + training_clips[:number] for one in recorded([clip])]
     rendered = [one for clip in training_clips[number:] for one in recorded([clip])]

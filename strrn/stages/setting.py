@@ -27,7 +27,7 @@ def load_setting() -> Setting:
 
 
 def stills_folder() -> Path:
-    """Where the labelled crops lie that everything learns from (`stills_train.parquet`) and is validated on (`stills_val.parquet`)."""
+    """Where the labelled crops lie that the models learn from (`stills_train.parquet`) and are validated on (`stills_val.parquet`)."""
     return Path(load_value("stills", str))
 
 

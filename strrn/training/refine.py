@@ -34,7 +34,8 @@ SCALE = 0.03  # of d: what the Jitter loss takes for 1
 @dataclass(frozen=True)
 class RefineDataParameters:
     """synthetic: number of videos made of stills, `frames` long. held_out: share of the rendered training clips that is for validation,
-    beside the clips of the validation split. repeat: how often a rendered clip comes for one synthetic video."""
+    beside the clips of the validation split. repeat: how often a rendered clip comes for one synthetic video; 0: rendered clips, whose
+    labels are exact, neither teach nor validate."""
 
     synthetic: int
     frames: int
@@ -42,8 +43,10 @@ class RefineDataParameters:
     repeat: int
 
     def __post_init__(self) -> None:
-        if self.synthetic < 0 or self.repeat < 1:
-            raise ValueError(f"synthetic must not be negative, repeat at least 1, found {self.synthetic} and {self.repeat}")
+        if self.synthetic < 0 or self.repeat < 0:
+            raise ValueError(f"synthetic and repeat must not be negative, found {self.synthetic} and {self.repeat}")
+        if self.synthetic == self.repeat == 0:
+            raise ValueError("synthetic and repeat are both 0: nothing is left to learn from")
         if self.frames < 3:
             raise ValueError(f"frames must be at least 3, found {self.frames}")
         if not 0 <= self.held_out < 1:

@@ -111,11 +111,11 @@ def align(
         log.info("sa: labels of the %s are %.4f d from the truth, %.4f before", noise.component, measured[-1]["error"], measured[0]["error"])
         return found
 
-    model, history = _continued(again(setting), parameters.rounds, loop, deepcopy(start), searched, held_out, ALIGNED)
+    model, history = _continued(after_start(setting), parameters.rounds, loop, deepcopy(start), searched, held_out, ALIGNED)
     return Alignment(rows, truth, annotated, held_out, start, start_history, model, history, searched(model), measured)
 
 
-def again(setting: Setting) -> Setting:
+def after_start(setting: Setting) -> Setting:
     """For what follows the start: other views than those that the start has seen."""
     return replace(setting, seed=round_seed(setting.seed, "sa"))
 
@@ -146,7 +146,7 @@ def train_sa(
     if is_first():
         write_json(out / LABELS_FILE, found.measured)
 
-    later = again(setting)
+    later = after_start(setting)
     controls = {CONTINUED: (found.annotated, found.held_out)}
     if noise.deviation:
         controls[CEILING] = (found.truth, load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks))

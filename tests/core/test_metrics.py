@@ -148,6 +148,10 @@ def test_constant_error_keeps_what_turns_with_the_face_and_loses_what_averages_o
     points[3], valid[:, 2] = NAN, False
     assert metrics.constant_error(points, truth, distance, valid) == pytest.approx(5 / 20 / 2, rel=1e-5)
     assert np.isnan(metrics.constant_error(np.full_like(points, NAN), truth, distance, valid))
+    assert np.isnan(metrics.constant_error(points[:1], truth[:1], distance[:1], valid[:1]))  # a single picture
+    rare = all_valid(truth)
+    rare[1:, 0] = False  # a truth in one of eight frames: its error there says nothing of the others
+    assert metrics.constant_error(truth + own.astype(np.float32), truth, distance, rare) == pytest.approx(0, abs=1e-6)
 
 
 def test_lag_by_hand():

@@ -75,7 +75,7 @@ def test_stills_are_frames_without_time():
     assert scores["frames"] == scores["num_videos"] == 2
     assert scores["nme_inter_ocular"] == pytest.approx(3 / SCHEME.distance(LARGE, "inter_ocular"), abs=1e-6)
     assert scores["missing"] == scores["failure_rate_0.08_inter_ocular"] == 0.5
-    of_time = ("jitter_e3", "truth_e3", "jitter_e3_excess", "residual_jitter", "rt_jitter", "lag_e1")
+    of_time = ("jitter_e3", "truth_e3", "jitter_e3_excess", "residual_jitter", "rt_jitter", "lag_e1", "constant_error_inter_ocular")
     assert [scores[name] for name in of_time] == [None] * len(of_time)
 
 

@@ -96,6 +96,12 @@ def test_a_file_of_anything_else_is_refused(tmp_path):
     assert read_plan(file) == ("n", {"n-a=1": ["a=1"], "n-a=2": ["a=2"]})
     file.write_text("{name: n, common: [b=3], runs: {first: [a=1], second: []}}")
     assert read_plan(file) == ("n", {"n-first": ["b=3", "a=1"], "n-second": ["b=3"]})
+    file.write_text("{name: n, common: [b=3], grid: {a: [1]}}")
+    assert read_plan(file) == ("n", {"n-a=1": ["b=3", "a=1"]})
+    for wrong in ("common: a=1, runs: {a: []}", "common:, runs: {a: []}", "runs: {a: null}", "runs: {a: [1]}"):
+        file.write_text(f"{{name: n, {wrong}}}")
+        with pytest.raises(ValueError, match="expected a list of overrides"):
+            read_plan(file)
     for text, found in (("name: n\n", "name"), ("name: n\nruns: {}\ngrid: {}\n", "name, runs, grid"), ("- a\n", "list")):
         file.write_text(text)
         with pytest.raises(ValueError, match=f"has {found}; expected `name`, and `runs` or `grid`"):
@@ -211,7 +217,7 @@ def test_a_papers_table_goes_on_where_a_run_fails_and_shows_it(project, environm
     assert (project / "table.md").read_text() == shown.stdout
     (project / "table.yaml").write_text(PLAN.replace("sbr detector", "r9 detector"))
     wrong = subprocess.run([*command, "--seeds"], env=environment, capture_output=True, text=True)
-    assert wrong.returncode == 1 and "has no figure 'r9 detector': rounds r0, and what its `baselines` names" in wrong.stderr
+    assert wrong.returncode == 1 and "has no figure 'r9 detector': it has r0, and what its `baselines` names" in wrong.stderr
     of_runs = subprocess.run([*command[:3], "seeds.yaml", "--seeds", "1"], env=environment, capture_output=True, text=True)
     assert of_runs.returncode == 1 and "seeds.yaml is no paper's table" in of_runs.stderr
 

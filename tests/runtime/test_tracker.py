@@ -97,6 +97,14 @@ def test_pictures_have_nothing_to_do_with_each_other():
     assert run(tiny.picture(0, False)) == [] and run.nobody().state is State.searching
 
 
+def test_both_networks_look_at_a_single_picture(monkeypatch):
+    found = points(tracker(running_mode="image")(PICTURE)[0]), points(tracker()(PICTURE)[0])
+    monkeypatch.setattr("strrn.runtime.models.ModelPair.track", lambda _, crops, start: start + np.float32([0, 4]))
+    moved = points(tracker(running_mode="image")(PICTURE)[0]), points(tracker()(PICTURE)[0])
+    assert np.abs(moved[0] - found[0]).max() > 0.5  # the tracker's points count half
+    np.testing.assert_array_equal(moved[1], found[1])  # the first frame of a video is the detector's
+
+
 def test_live_frames_do_not_wait_for_the_search(monkeypatch):
     class SlowFaces(tiny.SquareFaces):
         def __call__(self, image):
