@@ -12,6 +12,7 @@ that points on a smooth cheek weigh the same in all; where a method puts a point
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,9 @@ from strrn.evaluation.clips import DATASETS, rendered_clips
 from strrn.evaluation.predictions import ClipPredictions, read_truth
 from strrn.evaluation.score import score_with_truth
 from strrn.runtime.benchmark import PEER_MODELS
+from strrn.runtime.models import REFINER_FILE
 from strrn.runtime.peers import PEERS
-from strrn.runtime.tracker import Tracker
+from strrn.runtime.tracker import Tracker, default_models
 from strrn.stages import logs
 
 Follow = Callable[[np.ndarray, float], np.ndarray | None]  # frame, its time in seconds -> points (68, 2) of one face
@@ -36,8 +38,11 @@ Method = Callable[[], AbstractContextManager[Follow]]  # a new one for every vid
 
 
 def methods(peers: Path, models: Path | None) -> dict[str, Method]:
-    """Every method that can run here, by name. peers: folder of the peers' models; models: of ours, see `ours`."""
-    found: dict[str, Method] = {"STRRN": lambda: ours(models)}
+    """Every method that can run here, by name. peers: folder of the peers' models; models: of ours, None: those that `strrn track` takes."""
+    folder = models or default_models()
+    found: dict[str, Method] = {"STRRN": partial(ours, folder)}
+    if (folder / REFINER_FILE).is_file():
+        found["STRRN --refine"] = partial(ours, folder, refine=True)
     for peer in PEERS:
         if not peer.missing(peers):
             found[peer.name] = lambda peer=peer: _peer(peer.open(peers / peer.model, 1, True))
@@ -45,9 +50,9 @@ def methods(peers: Path, models: Path | None) -> dict[str, Method]:
 
 
 @contextmanager
-def ours(models: Path | None) -> Iterator[Follow]:
-    """This project's tracker over the models of a folder, None: those that `strrn track` takes."""
-    tracker = Tracker(models)
+def ours(models: Path, refine: bool = False) -> Iterator[Follow]:
+    """This project's tracker over the models of a folder."""
+    tracker = Tracker(models, refine=refine)
     yield lambda frame, seconds: next((face.points_frame for face in tracker(frame, seconds) if face.has_points), None)
 
 

@@ -74,12 +74,13 @@ def test_figures_without_truth(shaking):
 def test_ours_runs_over_the_models_of_a_folder(tmp_path, monkeypatch):
     """Read once without a face: what counts is that the tracker is made of them."""
     opened = []
-    monkeypatch.setattr(peer_videos, "Tracker", lambda models: opened.append(models) or (lambda frame, seconds: []))
-    found = peer_videos.methods(tmp_path, tmp_path / "ours")
-    assert list(found) == ["STRRN"]
-    with found["STRRN"]() as follow:
-        assert follow(np.zeros((8, 8, 3), np.uint8), 0.0) is None
-    assert opened == [tmp_path / "ours"]
+    monkeypatch.setattr(peer_videos, "Tracker", lambda models, refine: opened.append((models, refine)) or (lambda frame, seconds: []))
+    assert list(peer_videos.methods(tmp_path, tmp_path)) == ["STRRN"]
+    (tmp_path / "refiner.onnx").touch()
+    for method in peer_videos.methods(tmp_path, tmp_path).values():
+        with method() as follow:
+            assert follow(np.zeros((8, 8, 3), np.uint8), 0.0) is None
+    assert opened == [(tmp_path, False), (tmp_path, True)]
 
 
 def test_a_folder_without_videos_is_refused(tmp_path, capsys):
