@@ -32,6 +32,7 @@ from flows.graph import DVC
 from flows.tables import Table, beside_the_paper, read_table
 from flows.train import stage_environment
 from strrn.core.environment import PACKAGES, environment
+from strrn.core.summary import STILLS
 
 DATASETS = ("rendered_test", "head_scan")
 COLUMNS = {
@@ -42,6 +43,8 @@ COLUMNS = {
     "missing": ("missing, %", 100),
 }
 ERROR = "nme_inter_ocular"
+REAL_COLUMNS = {"rt_jitter": ("rt_jitter, % of d", 100), "cycle_error": ("cycle error, % of d", 100), "lost": ("lost, %", 100)}
+MARGINS = (ERROR, "residual_jitter", "rt_jitter")  # whose change from r0's detector to the last tracker is said
 CONTROL = "supervised"  # the arm that other arms of a method are measured by, where it has one of this name
 
 
@@ -161,29 +164,36 @@ def made_with() -> list[str]:
 
 
 def table(runs: list[dict], title: str, command: str) -> str:
-    """Markdown: a line for every round and system, mean and standard deviation over the runs; the margin against r0's detector below."""
+    """Markdown: a line for every round and system, mean and standard deviation over the runs; the margin against r0's detector below.
+
+    Of clips with truth, and of labelled pictures and real clips where all runs have them.
+    """
     lines = [f"## {title}", "", f"`{command}`: {len(runs)} runs, mean ± standard deviation.", ""]
-    for dataset in DATASETS:
-        lines += [f"**{dataset}**", "", "| round | system | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |"]
-        lines += ["|" + "---|" * (len(COLUMNS) + 2)]
+    of_stills = {column: COLUMNS[column] for column in (ERROR, "missing")}
+    shown = dict.fromkeys(DATASETS, COLUMNS) | dict.fromkeys(STILLS.values(), of_stills) | {"real_clips": REAL_COLUMNS}
+    for dataset, columns in shown.items():
+        if not all(dataset in run["r0"]["detector"] for run in runs):
+            continue
+        lines += [f"**{dataset}**", "", "| round | system | " + " | ".join(heading for heading, _ in columns.values()) + " |"]
+        lines += ["|" + "---|" * (len(columns) + 2)]
         for round_name in runs[0]:
             for system in ("detector", "tracker"):
                 cells = []
-                for column, (_, factor) in COLUMNS.items():
+                for column, (_, factor) in columns.items():
                     values = [run[round_name][system][dataset][column] for run in runs]
                     known = [value * factor for value in values if value is not None]
                     cells.append(with_spread(known))
                 lines.append(f"| {round_name} | {system} | " + " | ".join(cells) + " |")
         lines += [""]
         last = list(runs[0])[-1]
-        for column in (ERROR, "residual_jitter"):
+        for column in (column for column in MARGINS if column in columns):
             pairs = [(run["r0"]["detector"][dataset][column], run[last]["tracker"][dataset][column]) for run in runs]
             pairs = [pair for pair in pairs if None not in pair]
             if not pairs:
                 lines.append(f"- {column}: no run has both.")
                 continue
             before, after = zip(*pairs, strict=True)
-            differences = [(b - a) * COLUMNS[column][1] for a, b in zip(before, after, strict=True)]
+            differences = [(b - a) * columns[column][1] for a, b in zip(before, after, strict=True)]
             better = sum(difference < 0 for difference in differences)
             lines.append(
                 f"- {column}: {last} tracker {mean(after) / mean(before) - 1:+.1%} against r0 detector; difference within a run "

@@ -18,6 +18,23 @@ def run(nme_before: float, nme_after: float | None) -> dict:
     return {"r0": {"detector": scores(nme_before), "tracker": scores(0.05)}, "r1": {"detector": scores(0.05), "tracker": scores(nme_after)}}
 
 
+def test_table_has_labelled_pictures_and_real_clips_where_all_runs_have_them():
+    first, second = run(0.06, 0.03), run(0.08, 0.05)
+    for one in (first, second):
+        for systems in one.values():
+            for scores in systems.values():
+                scores["real_clips"] = {"rt_jitter": 0.02, "cycle_error": 0.01, "lost": None}
+    first["r0"]["detector"]["own_test"] = {}
+    text = table([first, second], "seeds", "command")
+    assert "| r1 | tracker | 2.00 ± 0.00 | 1.00 ± 0.00 | - |" in text and "own_test" not in text
+    assert "- rt_jitter: r1 tracker +0.0% against r0 detector" in text
+    for one in (first, second):
+        for systems in one.values():
+            for scores in systems.values():
+                scores["own_test"] = {"nme_inter_ocular": 0.04, "missing": 0.0}
+    assert "**own_test**" in table([first, second], "seeds", "command")
+
+
 def test_table_shows_mean_spread_and_margin():
     text = table([run(0.06, 0.03), run(0.08, 0.05)], "seeds", "command")
     # Mean of 6 and 8 is 7, sample standard deviation sqrt(2); 4 against 7 is -42.9 %.
