@@ -70,6 +70,15 @@ def annotated_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:
     ]
 
 
+def unannotated_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:
+    """The test clips among the records that have no truth, as real clips; in research sets a face is always in view."""
+    return [
+        EvaluationClip(clip.clip_id, REAL_CLIPS, Path(clip.path), None, FaceInView.always, clip.num_frames, clip.fps)
+        for clip in records
+        if clip.split == "test" and clip.truth is None
+    ]
+
+
 def real_clips(folder: Path, faces: Mapping[str, FaceInView]) -> list[EvaluationClip]:
     """The real test clips: faces maps a path below `folder` to what the clip shows. Raises FileNotFoundError where one is not there."""
     clips = []

@@ -8,10 +8,9 @@ from pathlib import Path
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.processes import num_workers
 from strrn.core.tables import read_table
-from strrn.data.sources.ibug_300vw import clips_300vw
 from strrn.data.sources.labels import LabelParameters
-from strrn.data.sources.videos import VideoParameters
-from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, rendered_clips
+from strrn.data.sources.videos import VideoParameters, research_clips
+from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, rendered_clips, unannotated_clips
 from strrn.evaluation.predict import SYSTEMS, predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.evaluation.stills import EvaluationStill, held_out_stills
@@ -24,13 +23,11 @@ from strrn.stages.rounds import round_names
 
 
 def load_clips(parameters: EvaluateParameters, scheme: LandmarkScheme) -> list[EvaluationClip]:
-    """Clips with truth where the scheme's points can be had from the 68 that they are labelled with, and the real clips."""
-    with_truth = []
-    if scheme.knows_ibug68:
-        with_truth = rendered_clips(RENDERED)
-        folder = load_section("videos", VideoParameters).ibug_300vw
-        with_truth += annotated_clips(clips_300vw(Path(folder))[0] if folder else [])
-    return with_truth + real_clips(RAW, parameters.real_clips)
+    """Clips with truth where the scheme's points can be had from the 68 that they are labelled with, and the real clips; of the research
+    sets the split `test`."""
+    records, _ = research_clips(load_section("videos", VideoParameters))
+    with_truth = [*rendered_clips(RENDERED), *annotated_clips(records)] if scheme.knows_ibug68 else []
+    return with_truth + real_clips(RAW, parameters.real_clips) + unannotated_clips(records)
 
 
 def load_stills(scheme: LandmarkScheme) -> list[EvaluationStill]:

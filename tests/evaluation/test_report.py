@@ -14,14 +14,15 @@ from strrn.core.files import write_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme, scheme_to_dict
 from strrn.core.summary import DATASETS, Cell
 from strrn.core.video import probe
-from strrn.evaluation.clips import datasets_with_truth
+from strrn.data.sources.record import split_of
+from strrn.evaluation.clips import FaceInView, datasets_with_truth
 from strrn.evaluation.predictions import read_truth
 from strrn.evaluation.report import ReportParameters, markdown_lines, summary_rows
 from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
 from strrn.evaluation.stills import rendered_stills
 from strrn.stages import evaluate, refine, report
 from strrn.stages.parameters import load_section
-from tests.data.test_videos import write_300vw
+from tests.data.test_videos import film, write_300vw
 from tests.evaluation.small_run import FRAMES, SCHEME, STILLS, make_run
 
 
@@ -269,6 +270,22 @@ def test_the_test_clips_of_300vw_are_scored_by_category(tmp_path, monkeypatch):
     assert (clip.clip_id, clip.num_frames) == ("300vw.114", 4)
     truth = read_truth(clip.truth, SCHEME)
     assert truth.valid.all() and truth.points_frame[3, 2].tolist() == [5, 2]
+
+
+def test_held_back_people_of_a_research_set_are_real_clips(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path)
+    (tmp_path / "yt").mkdir()
+    people = {name: split_of(name, 0.0, 0.5) for name in ("alanis_morissette", "bill_clinton", "al_gore", "jet_li")}
+    for number, name in enumerate(people):
+        film(tmp_path / f"yt/000{number}_01_001_{name}.avi", 3)
+    params = Path("params.yaml").read_text().replace("youtube_celebrities: null", f"youtube_celebrities: {tmp_path / 'yt'}")
+    Path("params.yaml").write_text(params.replace("val: 0.0, test: 0.0", "val: 0.0, test: 0.5"))
+    clips = evaluate.load_clips(load_section("evaluate", EvaluateParameters), SCHEME)
+    held_back = [clip for clip in clips if clip.path.parent.name == "yt"]
+    assert set(people.values()) == {"train", "test"}
+    assert {clip.path.stem.split("_001_")[1] for clip in held_back} == {name for name, split in people.items() if split == "test"}
+    assert all(clip.dataset == "real_clips" and clip.truth is None and clip.face is FaceInView.always for clip in held_back)
 
 
 def test_a_sibling_stands_beside_the_rounds_in_metrics_and_report(run, tmp_path, monkeypatch):
