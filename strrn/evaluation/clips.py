@@ -61,21 +61,21 @@ def rendered_clips(rendered: Path) -> list[EvaluationClip]:
     return sorted(clips, key=lambda clip: clip.clip_id)
 
 
-def annotated_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:
-    """The test clips among the records that have truth; the source is the dataset."""
+def research_test_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:
+    """The test clips among the records of research sets, in which a face is always in view: those that have truth in a dataset of their
+    source, the others as real clips."""
     return [
-        EvaluationClip(clip.clip_id, clip.source, Path(clip.path), Path(clip.truth), FaceInView.always, clip.num_frames, clip.fps)
+        EvaluationClip(
+            clip.clip_id,
+            clip.source if clip.truth is not None else REAL_CLIPS,
+            Path(clip.path),
+            Path(clip.truth) if clip.truth is not None else None,
+            FaceInView.always,
+            clip.num_frames,
+            clip.fps,
+        )
         for clip in records
-        if clip.split == "test" and clip.truth is not None
-    ]
-
-
-def unannotated_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:
-    """The test clips among the records that have no truth, as real clips; in research sets a face is always in view."""
-    return [
-        EvaluationClip(clip.clip_id, REAL_CLIPS, Path(clip.path), None, FaceInView.always, clip.num_frames, clip.fps)
-        for clip in records
-        if clip.split == "test" and clip.truth is None
+        if clip.split == "test"
     ]
 
 

@@ -5,6 +5,7 @@
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from strrn.stages.paths import CROPS
 from strrn.stages.setting import load_setting
 from strrn.training.distributed import is_first, process_group
 from strrn.training.loop import LoopParameters
-from strrn.training.sa import LABELS_FILE, SAParameters, align
+from strrn.training.sa import LABELS_FILE, SAParameters, Task, align
 
 ALIGNED = Path("data/aligned/sa")
 
@@ -31,36 +32,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, choices=[ALIGNED.name])
     parser.parse_args()
-    setting = load_setting()
+    task = load_task()
     with process_group():
-        found = align(
-            setting,
-            setting.header("hgn", as_dict(load_section("hgn", HGNParameters)), "sa", {}),
-            CROPS,
-            load_section("sa.data", SAParameters),
-            load_section("sa.noise", ContourNoiseParameters),
-            load_section("sa.search", SearchParameters),
-            load_section("sa.start", LoopParameters),
-            load_section("sa.detector", LoopParameters),
-        )
+        found = align(task)
         first = is_first()
     if not first:
         return
-    for name, labels in (("annotated", found.annotated), ("searched", found.labels)):
-        write(name, "train", labels, setting.scheme, found.rows)
-        write(name, "val", found.held_out, setting.scheme)
+    write("train", {"annotated": found.annotated, "searched": found.labels}, task.setting.scheme, found.rows)
+    write("val", dict.fromkeys(("annotated", "searched"), found.held_out), task.setting.scheme)
     write_json(ALIGNED / LABELS_FILE, found.measured)
 
 
-def write(name: str, split: str, labels: LabelledCrops, scheme: LandmarkScheme, rows: np.ndarray | None = None) -> None:
-    """The crops of a split (rows: of them, where they are not all) with other labels, below `ALIGNED`/name."""
+def load_task() -> Task:
+    """SA on the stills of data/crops, as section `sa` says."""
+    setting = load_setting()
+    return Task(
+        setting,
+        setting.header("hgn", as_dict(load_section("hgn", HGNParameters)), "sa", {}),
+        CROPS,
+        load_section("sa.data", SAParameters),
+        load_section("sa.noise", ContourNoiseParameters),
+        load_section("sa.search", SearchParameters),
+        load_section("sa.start", LoopParameters),
+        load_section("sa.detector", LoopParameters),
+    )
+
+
+def write(split: str, versions: Mapping[str, LabelledCrops], scheme: LandmarkScheme, rows: np.ndarray | None = None) -> None:
+    """The crops of a split (rows: of them, where they are not all) with other labels, below `ALIGNED`/name for each of the versions."""
     schema = still_crops_schema(scheme.num_landmarks)
     columns = read_table(CROPS / f"stills_{split}.parquet", schema)
     if rows is not None:
         columns = {key: values[rows] for key, values in columns.items()}
-    path = ALIGNED / name / f"stills_{split}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(path, columns | {"points_crop": labels.points, "valid": labels.valid}, schema)
+    for name, labels in versions.items():
+        path = ALIGNED / name / f"stills_{split}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, columns | {"points_crop": labels.points, "valid": labels.valid}, schema)
 
 
 if __name__ == "__main__":

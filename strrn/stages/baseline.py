@@ -17,12 +17,11 @@ from strrn.evaluation.predict import torch_models
 from strrn.evaluation.predictions import hidden_share
 from strrn.evaluation.report import ReportParameters
 from strrn.evaluation.rounds import EvaluateParameters, read_frames_table
-from strrn.methods.semantic import SearchParameters
 from strrn.models import checkpoint
 from strrn.models.ghcu import GHCUParameters, build_corrected
-from strrn.models.parameters import HGNParameters, as_dict
 from strrn.runtime.loop import Models
 from strrn.stages import parallel
+from strrn.stages.align import load_task
 from strrn.stages.evaluate import evaluate, load_clips
 from strrn.stages.parameters import load_mapping, load_section, load_value
 from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
@@ -30,7 +29,7 @@ from strrn.stages.rounds import FIRST, round_names
 from strrn.stages.setting import load_setting, stills_folder, unlabelled_tracks
 from strrn.training.distributed import is_first, process_group
 from strrn.training.loop import LoopParameters
-from strrn.training.sa import ALIGNED, CORRECTED, LABELS_FILE, SAParameters, arms_of, recovered, train_sa
+from strrn.training.sa import ALIGNED, CORRECTED, LABELS_FILE, arms_of, recovered, train_sa
 from strrn.training.sa import CONTINUED as ANNOTATED
 from strrn.training.sbr import SBRParameters, train_sbr
 from strrn.training.self_training import SelfTrainingParameters
@@ -79,20 +78,7 @@ def load_arms(name: str) -> dict[str, Arm]:
 
 def train_aligned(name: str) -> None:
     """SA's start, control and arms; of an HGN, whatever r0's detector is."""
-    setting = load_setting()
-    train_sa(
-        setting,
-        setting.header("hgn", as_dict(load_section("hgn", HGNParameters)), name, {}),
-        CROPS,
-        load_section(f"{name}.data", SAParameters),
-        load_section(f"{name}.noise", ContourNoiseParameters),
-        load_section(f"{name}.search", SearchParameters),
-        load_section(f"{name}.ghcu", GHCUParameters),
-        load_section(f"{name}.start", LoopParameters),
-        load_section(f"{name}.detector", LoopParameters),
-        load_section(f"{name}.correction", LoopParameters),
-        BASELINES / name,
-    )
+    train_sa(load_task(), load_section(f"{name}.ghcu", GHCUParameters), load_section(f"{name}.correction", LoopParameters), BASELINES / name)
 
 
 def score(detector: Path, predictions: Path, scores: Path, models: Callable[[Path, Path], Models] = torch_models) -> None:

@@ -10,7 +10,7 @@ from strrn.core.processes import num_workers
 from strrn.core.tables import read_table
 from strrn.data.sources.labels import LabelParameters
 from strrn.data.sources.videos import VideoParameters, research_clips
-from strrn.evaluation.clips import EvaluationClip, annotated_clips, real_clips, rendered_clips, unannotated_clips
+from strrn.evaluation.clips import EvaluationClip, real_clips, rendered_clips, research_test_clips
 from strrn.evaluation.predict import SYSTEMS, predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.evaluation.stills import EvaluationStill, held_out_stills
@@ -26,8 +26,10 @@ def load_clips(parameters: EvaluateParameters, scheme: LandmarkScheme) -> list[E
     """Clips with truth where the scheme's points can be had from the 68 that they are labelled with, and the real clips; of the research
     sets the split `test`."""
     records, _ = research_clips(load_section("videos", VideoParameters))
-    with_truth = [*rendered_clips(RENDERED), *annotated_clips(records)] if scheme.knows_ibug68 else []
-    return with_truth + real_clips(RAW, parameters.real_clips) + unannotated_clips(records)
+    clips = [*real_clips(RAW, parameters.real_clips), *research_test_clips(records)]
+    if scheme.knows_ibug68:
+        return [*rendered_clips(RENDERED), *clips]
+    return [clip for clip in clips if clip.truth is None]
 
 
 def load_stills(scheme: LandmarkScheme) -> list[EvaluationStill]:

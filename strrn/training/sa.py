@@ -59,15 +59,31 @@ def arms_of(noise: ContourNoiseParameters) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What is learned from, and how. header: of an HGN. crops: folder of the labelled stills. noise: what their labels are changed by, those
+    of validation too; the truth is measured against. first: settings of the start; loop: of each of the rounds that continue it."""
+
+    setting: Setting
+    header: dict
+    crops: Path
+    parameters: SAParameters
+    noise: ContourNoiseParameters
+    searching: SearchParameters
+    first: LoopParameters
+    loop: LoopParameters
+
+
+@dataclass(frozen=True)
 class Alignment:
     """The outcome of `align`. rows: of the labelled stills, those that are learned from. annotated, held_out: their labels and those of
-    validation, with the noise; truth: without. start, model: before and after the alternation, with their histories. labels: as `model`
-    finds them. measured: how far labels lie from the truth (`label_errors`), as annotated and after each search."""
+    validation, with the noise; truth, clean: without. start, model: before and after the alternation, with their histories. labels: as
+    `model` finds them. measured: how far labels lie from the truth (`label_errors`), as annotated and after each search."""
 
     rows: np.ndarray
     truth: LabelledCrops
     annotated: LabelledCrops
     held_out: LabelledCrops
+    clean: LabelledCrops
     start: HGN
     start_history: History
     model: HGN
@@ -76,43 +92,32 @@ class Alignment:
     measured: list[dict[str, float]]
 
 
-def align(
-    setting: Setting,
-    header: dict,
-    crops: Path,
-    parameters: SAParameters,
-    noise: ContourNoiseParameters,
-    searching: SearchParameters,
-    first: LoopParameters,
-    loop: LoopParameters,
-) -> Alignment:
-    """Train a heatmap network on the labels of `crops` (`first`), then search labels and train on what is found by turns (`loop`).
-
-    header: of an HGN. noise: what the labels are changed by, those of validation too; the truth is measured against.
-    """
+def align(task: Task) -> Alignment:
+    """Train a heatmap network on the labels as they are, then search labels and train on what is found by turns."""
+    setting, noise = task.setting, task.noise
     line = noise.landmarks(setting.scheme)  # what it refuses must not wait until the start is trained
     seed = round_seed(setting.seed, "sa")
-    stills = load_still_crops(crops / "stills_train.parquet", setting.scheme.num_landmarks)
-    rows = draw(len(stills), parameters.stills, seed)
+    stills = load_still_crops(task.crops / "stills_train.parquet", setting.scheme.num_landmarks)
+    rows = draw(len(stills), task.parameters.stills, seed)
     truth = chosen(stills, rows)
     annotated = with_contour_noise(truth, setting.scheme, noise, (seed, 0))
-    clean = load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks)
+    clean = load_still_crops(task.crops / "stills_val.parquet", setting.scheme.num_landmarks)
     held_out = with_contour_noise(clean, setting.scheme, noise, (seed, 1))
 
-    start_run(setting.seed, first.threads)
-    start = checkpoint.build(header)
-    start_history = History(_trained(setting, start, annotated, held_out, first, f"sa {START}"))
+    start_run(setting.seed, task.first.threads)
+    start = checkpoint.build(task.header)
+    start_history = History(_trained(setting, start, annotated, held_out, task.first, f"sa {START}"))
 
     measured = [label_errors(annotated, truth, setting, noise)]
 
     def searched(model: HGN) -> LabelledCrops:
-        found = search_labels(model, annotated, line, searching, setting)
+        found = search_labels(model, annotated, line, task.searching, setting)
         measured.append(label_errors(found, truth, setting, noise))
         log.info("sa: labels of the %s are %.4f d from the truth, %.4f before", noise.component, measured[-1]["error"], measured[0]["error"])
         return found
 
-    model, history = _continued(after_start(setting), parameters.rounds, loop, deepcopy(start), searched, held_out, ALIGNED)
-    return Alignment(rows, truth, annotated, held_out, start, start_history, model, history, searched(model), measured)
+    model, history = _continued(after_start(setting), task.parameters.rounds, task.loop, deepcopy(start), searched, held_out, ALIGNED)
+    return Alignment(rows, truth, annotated, held_out, clean, start, start_history, model, history, searched(model), measured)
 
 
 def after_start(setting: Setting) -> Setting:
@@ -120,38 +125,26 @@ def after_start(setting: Setting) -> Setting:
     return replace(setting, seed=round_seed(setting.seed, "sa"))
 
 
-def train_sa(
-    setting: Setting,
-    header: dict,
-    crops: Path,
-    parameters: SAParameters,
-    noise: ContourNoiseParameters,
-    searching: SearchParameters,
-    correction: GHCUParameters,
-    first: LoopParameters,
-    loop: LoopParameters,
-    correction_loop: LoopParameters,
-    out: Path,
-) -> None:
-    """Write `out`/<arm>.safetensors, with a log each, for `arms_of(noise)`; and labels.json: what `align` measured.
+def train_sa(task: Task, correction: GHCUParameters, correction_loop: LoopParameters, out: Path) -> None:
+    """Write `out`/<arm>.safetensors, with a log each, for `arms_of(task.noise)`; and labels.json: what `align` measured.
 
-    first: settings of the start; loop: of each of the rounds that continue it, with the labels as they are (the control), searched anew
-    before every round (SA), or true (`clean`: what a perfect search would give). What is kept of a round is the best epoch by validation
-    labels of the arm's own kind.
+    The rounds that continue the start learn from the labels as they are (the control), searched anew before every round (SA), or true
+    (`clean`: what a perfect search would give). What is kept of a round is the best epoch by validation labels of the arm's own kind.
     """
-    header = {**header, "round": "sa", "data_hashes": {"stills_train": checkpoint.file_hash(crops / "stills_train.parquet")}}
-    found = align(setting, header, crops, parameters, noise, searching, first, loop)
+    header = {**task.header, "round": "sa", "data_hashes": {"stills_train": checkpoint.file_hash(task.crops / "stills_train.parquet")}}
+    found = align(task)
     end_run(out / f"{START}.safetensors", found.start, header, found.start_history)
     end_run(out / f"{ALIGNED}.safetensors", found.model, header, found.history)
     if is_first():
         write_json(out / LABELS_FILE, found.measured)
 
-    later = after_start(setting)
+    later = after_start(task.setting)
     controls = {CONTINUED: (found.annotated, found.held_out)}
-    if noise.deviation:
-        controls[CEILING] = (found.truth, load_still_crops(crops / "stills_val.parquet", setting.scheme.num_landmarks))
+    if task.noise.deviation:
+        controls[CEILING] = (found.truth, found.clean)
     for name, (labelled, held_out) in controls.items():
-        model, history = _continued(later, parameters.rounds, loop, deepcopy(found.start), lambda _, labels=labelled: labels, held_out, name)
+        start, rounds = deepcopy(found.start), task.parameters.rounds
+        model, history = _continued(later, rounds, task.loop, start, lambda _, labels=labelled: labels, held_out, name)
         end_run(out / f"{name}.safetensors", model, header, history)
 
     start_run(later.seed, correction_loop.threads)

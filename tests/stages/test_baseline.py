@@ -7,7 +7,7 @@ import pytest
 from strrn.core.files import read_json, write_json
 from strrn.core.tables import read_table, still_crops_schema, write_table
 from strrn.stages import baseline
-from strrn.training.sa import CORRECTED, arms_of, train_sa
+from strrn.training.sa import CORRECTED, Task, arms_of, train_sa
 from tests.models.small import header
 from tests.training.material import loop, setting, write_stills
 from tests.training.test_sa import CORRECTION, NOISE, SEARCH, SAParameters
@@ -22,7 +22,7 @@ def test_sa_is_scored_on_clips_and_on_stills(tmp_path, monkeypatch):
     Path("params.yaml").write_text("scheme: ibug68\ntrain_seed: 0\nsa:\n  noise: {component: cheek, deviation: 0.1}\n")
     once = loop(num_batches=1, max_epochs=1)
     out = Path("models/baselines/sa")
-    train_sa(setting(), header("hgn"), Path("data/crops"), SAParameters(0, 1), NOISE, SEARCH, CORRECTION, once, once, once, out)
+    train_sa(Task(setting(), header("hgn"), Path("data/crops"), SAParameters(0, 1), NOISE, SEARCH, once, once), CORRECTION, once, out)
     loaded = {}
 
     def score(detector: Path, predictions: Path, scores: Path, models: object = baseline.torch_models) -> None:

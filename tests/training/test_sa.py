@@ -17,7 +17,7 @@ from strrn.models.ghcu import GHCU, CorrectedDetector, GHCUParameters, build_cor
 from strrn.models.hourglass import HeatmapCodec
 from strrn.models.pixels import network_input
 from strrn.training.ghcu import ghcu_step, hidden_error, usual_peaks
-from strrn.training.sa import LABELS_FILE, SAParameters, arms_of, chosen, draw, label_errors, recovered, search_labels, train_sa
+from strrn.training.sa import LABELS_FILE, SAParameters, Task, arms_of, chosen, draw, label_errors, recovered, search_labels, train_sa
 from tests.models.small import SIZE, build, header, reference_shape
 from tests.training.material import SCHEME, loop, setting, write_stills
 
@@ -146,7 +146,8 @@ def test_every_arm_goes_on_from_the_start(tmp_path):
 
     def run(folder: str) -> None:
         parameters = SAParameters(stills=6, rounds=2)
-        train_sa(setting(), header("hgn"), tmp_path, parameters, NOISE, SEARCH, CORRECTION, loop(), settings, settings, tmp_path / folder)
+        task = Task(setting(), header("hgn"), tmp_path, parameters, NOISE, SEARCH, loop(), settings)
+        train_sa(task, CORRECTION, settings, tmp_path / folder)
 
     run("a")
     arms = arms_of(NOISE)
