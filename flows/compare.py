@@ -32,7 +32,7 @@ from flows.graph import DVC
 from flows.tables import Table, beside_the_paper, read_table
 from flows.train import stage_environment
 from strrn.core.environment import PACKAGES, environment
-from strrn.core.summary import STILLS
+from strrn.core.summary import STILLS, VALIDATION
 
 DATASETS = ("rendered_test", "head_scan")
 COLUMNS = {
@@ -118,14 +118,12 @@ def paper_table(plan: Table, seeds: Sequence[int], command: str) -> list[str]:
 
 
 def last_tracker(rounds: dict) -> dict[str, float | None]:
-    """The columns of one experiment: error and jitter of the last round's tracker on both test sets, and `error`, by which runs are ranked.
-
-    `error` is the mean of the inter-ocular errors on both, rendered clips and head scan; None if one of them is.
+    """The columns of one experiment: error and jitter of the last round's tracker on both test sets, and its inter-ocular `error` on the
+    validation clips, by which runs are ranked; None where there are none.
     """
     tracker = list(rounds.values())[-1]["tracker"]
     columns = {f"{dataset} {column}": tracker[dataset][column] for dataset in DATASETS for column in (ERROR, "residual_jitter")}
-    errors = [tracker[dataset][ERROR] for dataset in DATASETS]
-    return columns | {"error": None if None in errors else round(mean(errors), 6)}
+    return columns | {"error": tracker.get(VALIDATION, {}).get(ERROR)}
 
 
 def best(rows: list[dict]) -> dict | None:
@@ -146,10 +144,10 @@ def conclusion(runs: Runs, rows: list[dict]) -> list[str]:
     lines.append("")
     first = best(rows)
     if first is None:
-        return [*lines, "No experiment has an error on both test sets.", ""]
+        return [*lines, "No experiment has an error on validation clips.", ""]
     return [
         *lines,
-        f"Lowest error (mean of {' and '.join(DATASETS)}): `{first['experiment']}`, {first['error'] * 100:.2f} %. Take it over with",
+        f"Lowest error on the validation clips: `{first['experiment']}`, {first['error'] * 100:.2f} %. Take it over with",
         f"`dvc exp apply '{first['experiment']}'`, then `git commit`.",
         "",
     ]

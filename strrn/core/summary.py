@@ -54,6 +54,7 @@ WITHOUT_TRUTH = (
 )
 
 DATASETS = {"rendered_test": WITH_TRUTH, "head_scan": WITH_TRUTH, "real_clips": WITHOUT_TRUTH}  # the default ones
+VALIDATION = "rendered_val"  # by which rounds and settings are chosen
 STILLS = {"rendered": "stills_test", "own": "own_test", "300w": "300w_test"}  # labelled pictures, by their source
 TITLES = {
     "rendered_test": "rendered clips",

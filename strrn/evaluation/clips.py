@@ -1,5 +1,5 @@
 """The clips that every round is tested on, by dataset: rendered_test, head_scan, the categories of 300VW where the user has them (all with
-truth) and real_clips."""
+truth) and real_clips; and rendered_val, by which rounds and settings are chosen."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strrn.core.files import read_json_lines
+from strrn.core.summary import VALIDATION
 from strrn.core.video import probe
 from strrn.data.sources.record import ClipRecord
 
@@ -46,19 +47,28 @@ def datasets_with_truth(clips: "Sequence[Tested]") -> list[str]:
 
 
 def rendered_clips(rendered: Path) -> list[EvaluationClip]:
-    """The clips with truth: split test of the clip records in `rendered`. Raises ValueError where a dataset has none."""
-    clips = []
-    for record in read_json_lines(rendered / "clips.jsonl"):
-        if record["split"] == "test":
-            dataset, path, truth = DATASETS[record["kind"]], rendered / record["path"], rendered / record["truth"]
-            number, fps = int(record["num_frames"]), float(record["fps"])
-            clips.append(EvaluationClip(record["clip_id"], dataset, path, truth, FaceInView.always, number, fps))
+    """The test clips with truth, of the clip records in `rendered`. Raises ValueError where a dataset has none."""
+    clips = [_rendered(rendered, record, DATASETS[record["kind"]]) for record in _records(rendered, "test")]
     missing = set(DATASETS.values()) - {clip.dataset for clip in clips}
     if missing:
         raise ValueError(
             f"{rendered / 'clips.jsonl'} has no test clips for {sorted(missing)}: raise their number in params.yaml, render.clips"
         )
     return sorted(clips, key=lambda clip: clip.clip_id)
+
+
+def validation_clips(rendered: Path) -> list[EvaluationClip]:
+    """The clips with truth that rounds and settings are chosen by: as hard as the test clips, of other identities."""
+    return [_rendered(rendered, record, VALIDATION) for record in _records(rendered, "val")]
+
+
+def _records(rendered: Path, split: str) -> list[dict]:
+    return [record for record in read_json_lines(rendered / "clips.jsonl") if record["split"] == split]
+
+
+def _rendered(rendered: Path, record: dict, dataset: str) -> EvaluationClip:
+    path, truth = rendered / record["path"], rendered / record["truth"]
+    return EvaluationClip(record["clip_id"], dataset, path, truth, FaceInView.always, int(record["num_frames"]), float(record["fps"]))
 
 
 def research_test_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:

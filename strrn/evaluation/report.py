@@ -111,11 +111,18 @@ def alike(made_with: Mapping[str, Mapping[str, object]]) -> list[tuple[str, str]
     return [(", ".join(models), text) for text, models in groups.items()]
 
 
-def headline(rounds: Mapping[str, Mapping]) -> list[dict]:
-    """The numbers at the top, of the data sets that there are: the last round's tracker beside the first round's detector, less is better in
-    all."""
-    names = list(rounds)
-    first, last = rounds[names[0]][FIRST_SYSTEM], rounds[names[-1]][LAST_SYSTEM]
+def promotion(promoted: str, validation: Mapping[str, float]) -> str:
+    """Which round is exported, and why: the trackers' areas under the curve on validation clips, none where they did not decide."""
+    if not validation:
+        return f"Exported: {promoted}."
+    areas = ", ".join(f"{name} {value:.3f}" for name, value in validation.items())
+    return f"Exported: {promoted}, whose tracker does best on the validation clips (area under the curve up to 8 %: {areas})."
+
+
+def headline(rounds: Mapping[str, Mapping], promoted: str) -> list[dict]:
+    """The numbers at the top, of the data sets that there are: the exported round's tracker beside the first round's detector, less is better
+    in all."""
+    first, last = rounds[next(iter(rounds))][FIRST_SYSTEM], rounds[promoted][LAST_SYSTEM]
     jitter, real_jitter = WITH_TRUTH[1], WITHOUT_TRUTH[0]
     chosen = (
         ("error on rendered clips", "rendered_test", ERROR),

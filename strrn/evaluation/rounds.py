@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from strrn.core.files import read_json, write_json
 from strrn.core.landmarks import LandmarkScheme
+from strrn.core.summary import VALIDATION
 from strrn.core.tables import read_table, write_table
 from strrn.evaluation.clips import REAL_CLIPS, FaceInView, datasets_with_truth
 from strrn.evaluation.predict import SYSTEMS, cycle_schema
@@ -56,7 +57,7 @@ def score_round(
 ) -> None:
     """Score `folder`/<system>.parquet and cycle.parquet against the truth of clips and pictures.
 
-    Writes `folder`/frames.parquet and `scores_path`.
+    Writes `folder`/frames.parquet (without validation clips) and `scores_path`.
     """
     columns: dict[str, list] = {name: [] for name in frames_schema().names}
     cycles = read_table(folder / "cycle.parquet", cycle_schema())
@@ -67,6 +68,8 @@ def score_round(
         for dataset in datasets_with_truth(clips):
             truths = {clip.clip_id: _truth(clip, scheme) for clip in clips if clip.dataset == dataset}
             scores[system][dataset] = score_with_truth(predictions, truths, scheme, parameters.failure_threshold)
+            if dataset == VALIDATION:
+                continue  # chosen by, not shown
             rows = frame_rows(predictions, truths, scheme)
             for name, values in rows.items():
                 columns[name] += values

@@ -180,8 +180,8 @@ class MotionParameters:
 
 @dataclass
 class RenderParameters:
-    """workers: processes, 0 for all cores (no influence on the result). supersampling: samples a pixel along each axis. motion: of train and
-    val clips; motion_test: of the clips that are scored, harder on purpose."""
+    """workers: processes, 0 for all cores (no influence on the result). supersampling: samples a pixel along each axis. motion: of
+    training clips; motion_test: of the clips that are scored, harder on purpose."""
 
     workers: int
     supersampling: float

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: runs a round's models over the test clips and held-out labelled pictures, as detector and tracker, and scores them."""
+"""Stage `evaluate`: runs a round's models over the test and validation clips and held-out labelled pictures, as detector and tracker, and scores them."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from strrn.core.processes import num_workers
 from strrn.core.tables import read_table
 from strrn.data.sources.labels import LabelParameters
 from strrn.data.sources.videos import VideoParameters, research_clips
-from strrn.evaluation.clips import EvaluationClip, real_clips, rendered_clips, research_test_clips
+from strrn.evaluation.clips import EvaluationClip, real_clips, rendered_clips, research_test_clips, validation_clips
 from strrn.evaluation.predict import SYSTEMS, predict, torch_models
 from strrn.evaluation.rounds import EvaluateParameters, score_round
 from strrn.evaluation.stills import EvaluationStill, held_out_stills
@@ -39,10 +39,11 @@ def load_stills(scheme: LandmarkScheme) -> list[EvaluationStill]:
 
 
 def evaluate(load_models: Callable[[], Models], predictions: Path, scores: Path, systems: Sequence[str]) -> None:
-    """Run models over the test clips and pictures, loaded as `predict` wants it, and score what `systems` (of detector and tracker) said."""
+    """Run models over the test and validation clips and pictures, loaded as `predict` wants it, and score what `systems` (of detector and tracker) said."""
     parameters = load_section("evaluate", EvaluateParameters)
     scheme = load_scheme(load_value("scheme", str))
-    clips = [*load_clips(parameters, scheme), *load_stills(scheme)]
+    validation = validation_clips(RENDERED) if scheme.knows_ibug68 else []
+    clips = [*validation, *load_clips(parameters, scheme), *load_stills(scheme)]
     predict(
         clips,
         load_models,

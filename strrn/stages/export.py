@@ -25,7 +25,7 @@ from strrn.runtime.timing import letterboxed, loop_frames_per_second, machine, s
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, EXPORTED, MODELS, REFINER, RENDERED, REPORTS
-from strrn.stages.rounds import chosen_round
+from strrn.stages.promotion import chosen_round
 
 log = logging.getLogger(__name__)
 BENCHMARK = REPORTS / "benchmark.json"

@@ -31,7 +31,7 @@ from strrn.stages import logs
 from strrn.stages.evaluate import load_clips, load_stills
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import BRF_PREDICTIONS, BRF_SCORES, MODELS, REFINER, RENDERED
-from strrn.stages.rounds import chosen_round
+from strrn.stages.promotion import chosen_round
 from strrn.stages.setting import load_setting, stills_folder
 from strrn.training.distil import round_seed
 from strrn.training.loop import LoopParameters

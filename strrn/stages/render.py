@@ -118,7 +118,7 @@ def _rendered_clip(
     mesh_file: Path, out: Path, parameters: RenderParameters, split: str, number: int, seed: int, scheme: LandmarkScheme
 ) -> dict:
     sequence = np.random.SeedSequence([seed, CLIPS_SEED, SPLITS.index(split), number])
-    motion = parameters.motion_test if split == "test" else parameters.motion
+    motion = parameters.motion if split == "train" else parameters.motion_test
     num_frames = getattr(parameters.clips, f"{split}_frames")
     frames = ((frame, np.ones(NUM_LANDMARKS, bool)) for frame in render_clip(_studio(mesh_file), parameters, motion, sequence, num_frames))
     name = f"rendered_{split}_{number:03d}"

@@ -34,7 +34,8 @@ from strrn.stages.paths import (
     REPORTS,
     SCORES,
 )
-from strrn.stages.rounds import FIRST, chosen_round, round_names
+from strrn.stages.promotion import BEST, chosen_round, validation_scores
+from strrn.stages.rounds import FIRST, round_names
 
 PLOTS = REPORTS / "plots"
 STILLS_COLUMNS = 10
@@ -53,7 +54,8 @@ def main() -> None:
     parameters = load_section("report", report.ReportParameters)
     evaluate = load_section("evaluate", EvaluateParameters)
     scheme, rounds = load_scheme(load_value("scheme", str)), round_names()
-    last = rounds[-1]
+    rule = load_value("export.round", str)
+    promoted = chosen_round(rule)
     clips = {clip.clip_id: clip for clip in load_clips(evaluate, scheme)}
     with_truth = any(clip.truth for clip in clips.values())
     shown = clips.get(parameters.overlay_clip)
@@ -65,7 +67,9 @@ def main() -> None:
     training = {(name, model): _training_log(MODELS / name / f"{model}.log.csv") for name in rounds for model in ("detector", "tracker")}
     rows = {
         "ced": curves.ced_rows(frames),
-        "error_over_time": curves.error_rows(frames, parameters.error_clip, [(FIRST, "detector"), (last, "tracker")]) if with_truth else [],
+        "error_over_time": curves.error_rows(frames, parameters.error_clip, [(FIRST, "detector"), (promoted, "tracker")])
+        if with_truth
+        else [],
         "training": curves.training_rows(training),
         "acceptance": curves.acceptance_rows(summaries),
     }
@@ -84,9 +88,9 @@ def main() -> None:
         curves.write_rows(PLOTS / f"{name}.csv", table, curves.COLUMNS[name])
 
     before = read_predictions(PREDICTIONS / FIRST / "detector.parquet", scheme)
-    after = read_predictions(PREDICTIONS / last / "tracker.parquet", scheme)
+    after = read_predictions(PREDICTIONS / promoted / "tracker.parquet", scheme)
     overlay = REPORTS / "overlay.mp4"
-    systems = {f"{FIRST} detector": before[shown.clip_id].points_frame, f"{last} tracker": after[shown.clip_id].points_frame}
+    systems = {f"{FIRST} detector": before[shown.clip_id].points_frame, f"{promoted} tracker": after[shown.clip_id].points_frame}
     count = pictures.write_overlay(
         overlay, shown.path, systems, scheme, fps=shown.fps, height=parameters.overlay_height, quality=parameters.overlay_quality
     )
@@ -111,11 +115,12 @@ def main() -> None:
     shown_figures = shown_datasets(by_round)
     summary, brf = report.summary_rows(compared, shown_figures), metrics["brf"]
     chosen = load_value("refine.backbone", str)
-    backbone = f"{chosen_round(load_value('export.round', str))} detector" if chosen == "detector" else Path(chosen).name
+    backbone = f"{promoted} detector" if chosen == "detector" else Path(chosen).name
     content = {
         "first_round": FIRST,
-        "last_round": last,
-        "headline": report.headline(by_round),
+        "promoted": promoted,
+        "promotion": report.promotion(promoted, validation_scores() if rule == BEST else {}),
+        "headline": report.headline(by_round, promoted),
         "summary_groups": report.summary_groups(shown_figures),
         "trackers": [
             *(row for row in summary if row is summary[0] or row["system"] == "tracker" or row["round"] in beside),
@@ -129,7 +134,7 @@ def main() -> None:
         "siblings": siblings,
         "details": [(dataset, *report.detail_rows(compared, dataset)) for dataset in next(iter(by_round.values()))["detector"]],
         "overlay": pictures.file_uri(overlay, "video/mp4"),
-        "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {last} tracker.",
+        "overlay_caption": f"{shown.clip_id}, {count} frames. Left: {FIRST} detector, frame by frame. Right: {promoted} tracker.",
         "ced": report.inline(charts["ced"]),
         "error": report.inline(charts["error_over_time"]),
         "error_clip": parameters.error_clip,
@@ -137,7 +142,7 @@ def main() -> None:
         "teaching": TEACHING[load_value("mine.selection", Selection)],
         "acceptance_chart": report.inline(charts["acceptance"]),
         "training": report.inline(charts["training"]),
-        "frames": _frame_pictures(frames[last], clips, before, after, scheme, parameters) if with_truth else [],
+        "frames": _frame_pictures(frames[promoted], clips, before, after, scheme, parameters) if with_truth else [],
         "stills": "" if stills is None else pictures.jpeg_uri(stills),
         "data_card": report.markdown_lines((RAW / "data_card.md").read_text(encoding="utf-8")),
         "made_with": report.alike(made_with),
@@ -162,7 +167,7 @@ def _frame_pictures(
     scheme: LandmarkScheme,
     parameters: report.ReportParameters,
 ) -> list[tuple[str, list[dict]]]:
-    """(title, pictures) of the last tracker's best and worst frames of clips."""
+    """(title, pictures) of the exported tracker's best and worst frames of clips."""
     truths = {clip_id: read_truth(clip.truth, scheme) for clip_id, clip in clips.items() if clip.truth}
     of_clips = np.isin(columns["clip_id"].astype(str), list(truths))
     columns = {name: values[of_clips] for name, values in columns.items()}

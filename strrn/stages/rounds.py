@@ -21,14 +21,6 @@ def round_names(path: Path = PARAMS_FILE) -> list[str]:
     return names
 
 
-def chosen_round(name: str, path: Path = PARAMS_FILE) -> str:
-    """`last` is the last round of params.yaml. Raises ValueError for a round that is not there."""
-    names = round_names(path)
-    if name != "last" and name not in names:
-        raise ValueError(f"{path}: export.round is {name!r}, expected `last` or one of {names}")
-    return names[-1] if name == "last" else name
-
-
 def load_round(name: str, path: Path = PARAMS_FILE) -> tuple[str, dict]:
     """(the round that `name` starts from, its overrides of section `mine`). Raises ValueError for an unknown round."""
     if name not in round_names(path)[1:]:

@@ -37,7 +37,7 @@ evaluate:
     clips/empty.mp4: never
 mine: {selection: consensus}
 refine: {backbone: detector}
-export: {round: last}
+export: {round: best}
 report:
   overlay_clip: shown
   overlay_height: 96
@@ -85,8 +85,8 @@ def make_run(root: Path) -> None:
     """Everything that the stage `report` reads, for the rounds r0 and r1, but the scores."""
     random = np.random.default_rng(0)
     rendered, raw, paths = root / "data/rendered", root / "data/raw", {}
-    for name in ("first", "scan", "shown", "empty"):
-        folder = (rendered if name in ("first", "scan") else raw) / "clips"
+    for name in ("first", "scan", "held", "shown", "empty"):
+        folder = (rendered if name in ("first", "scan", "held") else raw) / "clips"
         points = paths[name] = path_of_face(FRAMES)
         with VideoWriter(_parent(folder / f"{name}.mp4"), 25, 23) as writer:
             for frame in points:
@@ -108,7 +108,8 @@ def make_run(root: Path) -> None:
         record | {"clip_id": name, "kind": kind, "identity": name, "path": f"clips/{name}.mp4", "truth": f"clips/{name}.parquet"}
         for name, kind in (("first", "rendered"), ("scan", "head_scan"))
     ]
-    write_json_lines(rendered / "clips.jsonl", [*records, records[0] | {"clip_id": "other", "split": "train"}])
+    held = records[0] | {"clip_id": "held", "split": "val", "path": "clips/held.mp4", "truth": "clips/held.parquet"}
+    write_json_lines(rendered / "clips.jsonl", [*records, held, records[0] | {"clip_id": "other", "split": "train"}])
     still = path_of_face(STILLS)
     columns = {
         **{name: [f"{name}{i}" for i in range(STILLS)] for name in ("image_id", "identity", "split", "source", "licence")},

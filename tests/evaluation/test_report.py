@@ -15,7 +15,7 @@ from strrn.core.landmarks import LandmarkScheme, load_scheme, scheme_to_dict
 from strrn.core.summary import DATASETS, Cell
 from strrn.core.video import probe
 from strrn.data.sources.record import split_of
-from strrn.evaluation.clips import FaceInView, datasets_with_truth
+from strrn.evaluation.clips import FaceInView, datasets_with_truth, validation_clips
 from strrn.evaluation.predictions import read_truth
 from strrn.evaluation.report import ReportParameters, markdown_lines, summary_rows
 from strrn.evaluation.rounds import EvaluateParameters, extreme_frames, read_frames_table, score_round
@@ -36,7 +36,8 @@ def run(tmp_path_factory):
         parameters = load_section("evaluate", EvaluateParameters)
         clips = [*evaluate.load_clips(parameters, SCHEME), *evaluate.load_stills(SCHEME)]
         for name in ("r0", "r1"):
-            score_round(evaluate.PREDICTIONS / name, clips, SCHEME, parameters, evaluate.SCORES / f"{name}.json")
+            validation = validation_clips(evaluate.RENDERED)
+            score_round(evaluate.PREDICTIONS / name, [*clips, *validation], SCHEME, parameters, evaluate.SCORES / f"{name}.json")
         refine.compare(clips, SCHEME, parameters)
         report.main()
     return root
@@ -48,7 +49,7 @@ def test_metrics_are_of_the_agreed_form(run):
     for systems in metrics["rounds"].values():
         assert list(systems) == ["detector", "tracker"]
         for datasets in systems.values():
-            assert list(datasets) == ["rendered_test", "head_scan", "stills_test", "real_clips"]
+            assert list(datasets) == ["rendered_test", "head_scan", "rendered_val", "stills_test", "real_clips"]
             named = {"nme_inter_ocular", "nme_inter_pupil", "auc_0.08_inter_ocular", "jitter_e3", "residual_jitter", "lag_e1"}
             assert named <= set(datasets["rendered_test"]) and named <= set(datasets["head_scan"])
             assert datasets["real_clips"]["cycle_error"] == pytest.approx(0.02)
@@ -83,7 +84,10 @@ def test_brf_stands_beside_the_rounds(run):
     metrics = json.loads((run / "reports/metrics.json").read_text())
     brf, tracker = metrics["brf"], metrics["rounds"]["r1"]["tracker"]
     assert list(brf) == ["backbone", "exponential", "face_average", "one_euro", "brf"]
-    assert brf["brf"] == tracker and brf["backbone"] == metrics["rounds"]["r1"]["detector"]  # their predictions are the same files
+    detector = metrics["rounds"]["r1"]["detector"]
+    for system in (detector, tracker):
+        del system["rendered_val"]
+    assert brf["brf"] == tracker and brf["backbone"] == detector  # their predictions are the same files
     for system in ("exponential", "face_average", "one_euro"):
         assert list(brf[system]) == list(tracker) and set(brf[system]["rendered_test"]) == set(tracker["rendered_test"])
         assert brf[system]["rendered_test"]["residual_jitter"] <= brf["backbone"]["rendered_test"]["residual_jitter"]
@@ -96,6 +100,8 @@ def test_brf_stands_beside_the_rounds(run):
     assert float(own["jitter"]) == brf["brf"]["rendered_test"]["residual_jitter"]
     html = (run / "reports/report.html").read_text()
     assert "<b>BRF</b> over r1 detector" in html and "What calm costs" in html
+    assert re.search(r"Exported: r1, .* validation clips \(area under the curve up to 8 %: r0 0\.\d+, r1 0\.\d+\)\.", html)
+    assert "rendered_val" not in (run / "reports/plots/ced.csv").read_text()
 
 
 def test_report_is_one_file_that_needs_no_network(run):

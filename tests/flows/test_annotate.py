@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -125,24 +126,24 @@ def test_videos_are_tracked_on_a_dask_cluster_whose_worker_is_killed(server, vid
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 
 
-def processes_of(folder) -> list[int]:
-    """Processes that name the folder in their command line."""
-    found = []
+def tracked_videos() -> dict[int, str]:
+    """Names of the videos that are being tracked, by process."""
+    found = {}
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if str(folder).encode() in file.read_bytes():
-                found.append(int(file.parent.name))
+            if name := re.search(rb"\0videos/(.*?)\0", file.read_bytes()):
+                found[int(file.parent.name)] = name[1].decode()
     return found
 
 
 @pytest.mark.parametrize("where", ["here", "on a cluster"])
 def test_a_cancelled_flow_ends_what_it_started(environment, tmp_path, monkeypatch, where):
-    """Three long videos, two workers: one of the videos has not begun yet, and must not."""
+    """Four long videos, two workers: even where the first should end before the second begins, the last has not begun yet, and must not."""
     from distributed import LocalCluster
 
     (tmp_path / "videos").mkdir()
     tiny.write_video(tmp_path / "videos/0.mp4", [False] * 3000)
-    for number in (1, 2):
+    for number in (1, 2, 3):
         shutil.copy(tmp_path / "videos/0.mp4", tmp_path / f"videos/{number}.mp4")
     command = [sys.executable, "-m", "flows.annotate", "videos", "-o", "out", "--models", str(tiny.models_dir()), "--workers", "2"]
     with contextlib.ExitStack() as stack:
@@ -151,12 +152,13 @@ def test_a_cancelled_flow_ends_what_it_started(environment, tmp_path, monkeypatc
             environment = environment | {cluster.ADDRESS: workers.scheduler_address}
         monkeypatch.chdir(tmp_path)
         flow = stack.enter_context(started(command, environment))
-        while len(tracking := [pid for pid in processes_of("videos/") if pid != flow.pid]) < 2:
+        while len(tracked := tracked_videos()) < 2:
             assert flow.poll() is None, flow.stdout.read()
             time.sleep(0.1)
         flow.send_signal(signal.SIGINT)
         said = flow.stdout.read()
         assert flow.wait(30) != 0
-        for pid in tracking:
+        for pid in tracked:
             assert_ends(pid)
-    assert not list(Path("out").rglob(module.RECORD)) and not list(Path("out/2.mp4").glob("*")) and "Retry" not in said, said
+    assert not [name for name in tracked.values() if Path("out", name, module.RECORD).exists()], said
+    assert not list(Path("out/3.mp4").glob("*")) and "Retry" not in said, said

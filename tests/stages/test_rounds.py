@@ -1,6 +1,6 @@
 import pytest
 
-from strrn.stages.rounds import chosen_round, load_round, round_names
+from strrn.stages.rounds import load_round, round_names
 
 
 def params(tmp_path, rounds: str):
@@ -29,10 +29,3 @@ def test_a_round_that_starts_nowhere_is_refused(tmp_path, entry):
 def test_an_unknown_round_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no round 'r9'"):
         load_round("r9", params(tmp_path, "\n  r1: {from: r0}"))
-
-
-def test_the_chosen_round(tmp_path):
-    path = params(tmp_path, "\n  r1: {from: r0}")
-    assert chosen_round("last", path) == "r1" and chosen_round("r0", path) == "r0"
-    with pytest.raises(ValueError, match="'r9', expected `last` or one of"):
-        chosen_round("r9", path)
