@@ -1,4 +1,5 @@
-"""Stage `evaluate`: runs a round's models over the test and validation clips and held-out labelled pictures, as detector and tracker, and scores them."""
+"""Stage `evaluate`: runs a round's models over test clips, validation clips and held-out labelled pictures, as detector and tracker, and
+scores them."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -39,7 +40,8 @@ def load_stills(scheme: LandmarkScheme) -> list[EvaluationStill]:
 
 
 def evaluate(load_models: Callable[[], Models], predictions: Path, scores: Path, systems: Sequence[str]) -> None:
-    """Run models over the test and validation clips and pictures, loaded as `predict` wants it, and score what `systems` (of detector and tracker) said."""
+    """Run models, loaded as `predict` wants it, over test clips, validation clips and pictures, and score what `systems` (of detector and
+    tracker) said."""
     parameters = load_section("evaluate", EvaluateParameters)
     scheme = load_scheme(load_value("scheme", str))
     validation = validation_clips(RENDERED) if scheme.knows_ibug68 else []

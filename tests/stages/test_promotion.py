@@ -7,7 +7,7 @@ from strrn.stages.promotion import chosen_round, validation_scores
 
 @pytest.fixture
 def scored(tmp_path, monkeypatch):
-    """A function that writes the scores of r0, r1 and r2: area under the curve of the tracker on validation clips, None for no such clips."""
+    """A function that writes the scores of r0, r1 and r2: the tracker's area under the curve on validation clips, None for no such clips."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("rounds: {r1: {from: r0}, r2: {from: r1}}\n")
 
