@@ -120,7 +120,7 @@ def promotion(promoted: str, validation: Mapping[str, float]) -> str:
 
 
 def headline(rounds: Mapping[str, Mapping], promoted: str) -> list[dict]:
-    """The numbers at the top, of the data sets that there are: the exported tracker beside the first round's detector, less is better in all."""
+    """The numbers at the top, of the data sets that there are: the exported tracker beside the first detector, less is better in all."""
     first, last = rounds[next(iter(rounds))][FIRST_SYSTEM], rounds[promoted][LAST_SYSTEM]
     jitter, real_jitter = WITH_TRUTH[1], WITHOUT_TRUTH[0]
     chosen = (
