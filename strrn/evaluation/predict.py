@@ -172,9 +172,7 @@ def predict(
     without truth. workers: number of processes. systems: some of MODES.
     """
     jobs = [
-        (system, clip, replace(parameters, mode=MODES[system]), max_frames if clip.truth is None else None)
-        for system in systems
-        for clip in clips
+        (system, clip, _of_system(system, parameters), max_frames if clip.truth is None else None) for system in systems for clip in clips
     ]
     # The longest clips first: no process is left alone with one at the end.
     order = sorted(range(len(jobs)), key=lambda index: -min(jobs[index][1].num_frames, jobs[index][3] or jobs[index][1].num_frames))
@@ -196,6 +194,11 @@ def predict(
         "cycle_error": [error for _, _, errors in cycles for error in errors],
     }
     write_table(out / "cycle.parquet", columns, cycle_schema())
+
+
+def _of_system(system: str, parameters: RuntimeParameters) -> RuntimeParameters:
+    """BRF's head is compared with filters, so it stands without one of the face as a whole."""
+    return replace(parameters, mode=MODES[system], steadiness=0.0 if system == REFINED else parameters.steadiness)
 
 
 def _prediction_columns(rows: Sequence[tuple[str, ClipResult]]) -> dict:

@@ -7,7 +7,7 @@ It finds faces, follows each by its own points, notices when one is gone, and fi
 
 In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`), smoothed by how sure the detector
 is of each (`strrn.runtime.smoothing`). In detector mode they are the detector's; with `Models.refinement` those that BRF's head makes of
-them are given, while crops and checks stay with the detector's own.
+them are given, while crops and checks stay with the detector's own. In both cases the face as a whole is given steadier than it was seen.
 
 Checks (`RuntimeParameters`): plausible points in every frame; every few frames the detector's opinion, the paper's cycle (track back to
 the previous frame and compare with where the face came from), and MTCNN's opinion of the place. An uncertain face is checked in full
@@ -25,7 +25,7 @@ from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_simila
 from strrn.core.landmarks import LandmarkScheme
 from strrn.runtime.parameters import Mode, RuntimeParameters
 from strrn.runtime.refine import Memory, Refinement, begin, refine
-from strrn.runtime.smoothing import Smoother
+from strrn.runtime.smoothing import PoseFilter, Smoother
 
 if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
     from strrn.core.face_detection import FaceDetection
@@ -98,9 +98,10 @@ class Models:
 class FaceState:
     """A face in one frame.
 
-    face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed or refined; raw_points_frame:
-    before that; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below 5 % of d, from the
-    last frame that the detector looked at (one in `detect_every`, or without a `detector_share` in `verify_every`); NaN likewise.
+    face_id: the same for a face from frame to frame, -1 for none. points_frame: (L, 2) float32, smoothed or refined, and steadied;
+    raw_points_frame: before that; both NaN while searching or lost. confidence: (L,) float32, the probability that a point's error is below
+    5 % of d, from the last frame that the detector looked at (one in `detect_every`, or without a `detector_share` in `verify_every`); NaN
+    likewise.
     box: (4,) of the points. reason: why the state is another than in the frame before, empty where it is the same.
     """
 
@@ -121,14 +122,17 @@ class FaceState:
 class _Face:
     """A face that is followed.
 
-    correction: (L, 2), what the detector adds to the tracker's points, of its last looks; in pixels of the upright crop.
+    points: where the tracking goes on from; shown: what is given of them, or of BRF's. correction: (L, 2), what the detector
+    adds to the tracker's points, of its last looks; in pixels of the upright crop.
     crop and transform: of the last frame, where the next frame's cycle ends. failure: of the last frame.
     memory: of BRF's head, begun anew whenever the face is found; None without one.
     """
 
     face_id: int
     smoother: Smoother
+    steadier: PoseFilter
     points: np.ndarray
+    shown: np.ndarray
     raw: np.ndarray
     confidence: np.ndarray
     correction: np.ndarray
@@ -246,6 +250,8 @@ class FaceTracker:
                 face.points, face.raw = points, transform.to_frame(raw)
             elif face.memory is not None:
                 face.memory = begin(self._models.refinement, frame, transform, face.points)
+            given = face.points if face.memory is None else face.memory.refined
+            face.shown = face.steadier(given, self._reference_distance / transform.scale, elapsed)
             face.crop, face.transform = crop, transform
 
     def _step(
@@ -347,10 +353,12 @@ class FaceTracker:
             transform = fit_similarity(points, self._reference, self._models.size)
         if not self._is_on(points, detection):
             return None
-        smoothing = self._parameters.smoothing if self._parameters.mode is Mode.tracker else 0.0
+        tracking, refined = self._parameters.mode is Mode.tracker, self._models.refinement is not None
         return {
-            "smoother": Smoother(smoothing, self._reference_distance),
+            "smoother": Smoother(self._parameters.smoothing if tracking else 0.0, self._reference_distance),
+            "steadier": PoseFilter(self._parameters.steadiness if tracking or refined else 0.0),
             "points": points,
+            "shown": points,
             "raw": points,
             "confidence": np.asarray(confidence, np.float32),
             "correction": np.zeros_like(points),
@@ -441,9 +449,8 @@ class FaceTracker:
 
 def _shown(face: _Face, before: State | None) -> FaceState:
     reason = face.reason if face.state is not before else ""
-    points = face.points if face.memory is None else face.memory.refined
-    values = [value.copy() for value in (points, face.raw, face.confidence)]
-    return FaceState(face.face_id, *values, face.state, bounding_box(points), reason)
+    values = [value.copy() for value in (face.shown, face.raw, face.confidence)]
+    return FaceState(face.face_id, *values, face.state, bounding_box(face.shown), reason)
 
 
 def _area(box: np.ndarray) -> float:

@@ -19,6 +19,8 @@ class RuntimeParameters:
     detector_share: tracker mode; share of the detector's answer in every frame's points. 0: the tracker alone. The detector looks at every
         frame in `detect_every`; between, the points keep what it added to the tracker's.
     smoothing: tracker mode; how far a point may move of its own from frame to frame (see `Smoother`), less is calmer. 0: no smoothing.
+    steadiness: tracker mode and refined points; how large an unexpected motion of the whole face is taken for noise in part (see
+        `PoseFilter`), more is calmer and later. 0: as seen.
     cycle_every, max_cycle_error: tracker mode; how often to track back to the previous frame, and the error that is too much.
     verify_every, max_disagreement, min_confidence: tracker mode without a detector_share; how often the detector looks at the tracked face
         (otherwise it looks anyway); how far its points may be from the tracked ones, and the mean confidence that it needs.
@@ -36,6 +38,7 @@ class RuntimeParameters:
     detector_share: float
     detect_every: int
     smoothing: float
+    steadiness: float
     cycle_every: int
     max_cycle_error: float
     verify_every: int
@@ -59,7 +62,7 @@ class RuntimeParameters:
         for name in ("detect_every", "cycle_every", "verify_every", "face_every", "patience", "search_every", "new_face_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 1 frame")
-        for name in ("smoothing", "remember", "cut_difference"):
+        for name in ("smoothing", "steadiness", "remember", "cut_difference"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 0")
         for name in ("max_cycle_error", "max_disagreement", "max_shape_distance"):

@@ -90,7 +90,7 @@ class Tracker:
         self.info = pair.info
         parameters = self.info.runtime
         if not smooth:
-            parameters = replace(parameters, smoothing=0.0)
+            parameters = replace(parameters, smoothing=0.0, steadiness=0.0)
         if method is not None:
             parameters = replace(parameters, mode=Mode(method))
         from strrn.core.face_detection import MIN_FACE, FaceDetector

@@ -29,6 +29,7 @@ PARAMETERS = RuntimeParameters(
     patience=3,
     search_every=2,
     smoothing=0.0,
+    steadiness=0.0,
     new_face_every=5,
     remember=10,
     cut_difference=100.0,
@@ -460,6 +461,20 @@ def test_points_are_smoothed_between_the_checks(world):
     for face in scene.run():
         np.testing.assert_array_equal(face.points_frame, face.raw_points_frame)
     for face in scene.run(replace(PARAMETERS, smoothing=0.01, mode=Mode.detector)):  # the detector is what others are compared with
+        np.testing.assert_array_equal(face.points_frame, face.raw_points_frame)
+
+
+def test_the_face_as_a_whole_is_given_steadier_than_it_is_tracked(world):
+    scene = world(lambda n: moving(0), 12)
+    noise = np.random.default_rng(0).normal(0, 0.3, (12, 1, 2)).astype(np.float32)
+    scene.track = lambda crop, start: scene._truth_in(crop) + noise[crop[0, 0, 0]]
+    scene.detect = lambda crop: (scene._truth_in(crop), np.full(5, 0.6, np.float32))
+    as_seen, steady = scene.run(), scene.run(replace(PARAMETERS, steadiness=0.05))
+    for before, after in zip(as_seen, steady, strict=True):  # where the tracking goes on from is the same
+        np.testing.assert_array_equal(before.raw_points_frame, after.raw_points_frame)
+    restless = [np.abs(np.diff([face.points_frame for face in faces], 2, axis=0)).mean() for faces in (as_seen, steady)]
+    assert restless[1] < 0.8 * restless[0]
+    for face in scene.run(replace(PARAMETERS, steadiness=0.05, mode=Mode.detector)):
         np.testing.assert_array_equal(face.points_frame, face.raw_points_frame)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from strrn.core.confidence import expected_error
-from strrn.runtime.smoothing import Smoother
+from strrn.runtime.smoothing import PoseFilter, Smoother
 
 D = 100.0
 SHAPE = np.random.default_rng(0).uniform(0, 200, (30, 2)).astype(np.float32)
@@ -71,3 +71,46 @@ def test_off_and_not_finite_pass_through():
     assert Smoother(0.0, D)(SHAPE, seen, confidence(0.5)) is seen
     seen[3] = np.nan
     np.testing.assert_array_equal(Smoother(0.06, D)(SHAPE, seen, confidence(0.5)), seen)
+
+
+def placed(centre: tuple[float, float], growth: float = 1.0, degrees: float = 0.0) -> np.ndarray:
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return ((SHAPE - SHAPE.mean(0)) @ (growth * turn) + centre).astype(np.float32)
+
+
+def test_a_face_at_rest_is_calm_and_keeps_its_shape():
+    random, steadier, given, seen = np.random.default_rng(2), PoseFilter(0.02), [], []
+    for _ in range(400):
+        noise = random.normal(0, 0.005, 4)
+        seen.append(placed((300 + D * noise[0], 200 + D * noise[1]), np.exp(noise[2]), np.degrees(noise[3])))
+        given.append(steadier(seen[-1], D))
+    restless = [np.abs(np.diff(points, 2, axis=0)).mean() for points in (np.stack(seen), np.stack(given))]
+    assert restless[1] < 0.65 * restless[0]
+    for points, own in zip(seen[::50], given[::50], strict=True):
+        sides = [np.linalg.norm(each[1:] - each[:-1], axis=1) for each in (points, own)]
+        np.testing.assert_allclose(sides[1] / sides[0], (sides[1] / sides[0]).mean(), rtol=1e-4)
+
+
+def test_even_motion_is_not_late_and_a_leap_is_followed():
+    steadier = PoseFilter(0.02)
+    for frame in range(40):  # 3 % of d, 2 % and 2 degrees a frame, through half a turn and more
+        seen = placed((3.0 * frame, -2.0 * frame), 1.02**frame, 150 + 2.0 * frame)
+        given = steadier(seen, D * 1.02**frame)
+    np.testing.assert_allclose(given, seen, atol=0.4)
+    away = seen + (30, 0)
+    assert (steadier(away, D) - seen)[:, 0].mean() > 28
+
+
+def test_half_of_a_small_motion_and_three_quarters_of_a_larger_one_are_followed():
+    for moved, share in ((0.01, 0.5), (2.0, 0.75), (50.0, 1.0)):
+        steadier = PoseFilter(0.02)
+        steadier(placed((100, 100)), D)
+        assert (steadier(placed((100 + moved, 100)), D)[:, 0].mean() - 100) / moved == pytest.approx(share, abs=0.01)
+
+
+def test_a_steadier_that_is_off_and_points_that_are_not_finite_pass_through():
+    seen = placed((5, 5))
+    assert PoseFilter(0.0)(seen, D) is seen
+    seen[3] = np.nan
+    assert PoseFilter(0.02)(seen, D) is seen

@@ -46,6 +46,7 @@ PARAMETERS = RuntimeParameters(
     patience=3,
     search_every=1,
     smoothing=0.0,
+    steadiness=0.0,
     new_face_every=5,
     remember=10,
     cut_difference=100.0,

@@ -20,7 +20,7 @@ PARAMS = """
 rounds: {r1: {from: r0}, r2: {from: r1}}
 runtime: {mode: detector, detector_share: 0.0, detect_every: 1, cycle_every: 3, max_cycle_error: 0.1, verify_every: 3, max_disagreement: 0.2,
   min_confidence: 0.5, face_every: 1000, max_shape_distance: 0.5, max_scale_jump: 1.3, min_inside: 0.7, patience: 3, search_every: 1,
-  smoothing: 0.06, new_face_every: 5, remember: 10, cut_difference: 100.0}
+  smoothing: 0.06, steadiness: 0.02, new_face_every: 5, remember: 10, cut_difference: 100.0}
 refine: {backbone: detector}
 export: {round: last, max_parity_px: 0.05, parity_frames: 4, benchmark_frames: 5}
 """
