@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -129,32 +130,37 @@ def crop_to_crop(here: CropTransform, there: CropTransform) -> np.ndarray:
 
 
 class PairDataset(Dataset):
-    """Consecutive frames of unlabelled tracks with their detections, for eq. 6.
+    """Frames t-n to t of unlabelled tracks, `skip` frames apart from each other, with the detections of both ends, for eq. 6.
+    Paper: n = `steps` and `skip` are 1.
 
-    images_before, images: crops of frames t-1 and t, reduced as in StillDataset; before, after: detections p^{t-1}, p^t in the crop of
-    frame t-1 (`before`) and in the crop of frame t (`after`); before_here: p^{t-1} in the crop of frame t; `matrix` (2, 3) takes the crop
-    of t to the crop of t-1.
+    pairs: (P, 2), track number and row of frame t. images (n+1, ...): crops, reduced as in StillDataset; before, after: the detections of
+    the first and the last frame, each in its own crop; before_here: `before` in the crop of the second frame; back (n, 2, 3): from the crop
+    of each later frame to that of the one before; onward (n-1, 2, 3): from the crop of each frame but the ends to that of the next.
     """
 
-    def __init__(self, tracks: Sequence[Track], detections: Sequence[np.ndarray], pairs: np.ndarray, stride: int = 1) -> None:
+    def __init__(
+        self, tracks: Sequence[Track], detections: Sequence[np.ndarray], pairs: np.ndarray, stride: int = 1, steps: int = 1, skip: int = 1
+    ) -> None:
         self.tracks, self.detections, self.pairs, self.stride = tracks, detections, pairs, stride
+        self.before = [skip * number for number in range(steps, -1, -1)]  # frames before t
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         _, index = key
-        number, row = self.pairs[index]
-        track, points = self.tracks[number], self.detections[number]
-        before, after = points[row - 1], points[row]
-        transform_before, transform = track.transforms[row - 1], track.transforms[row]
+        number, last = self.pairs[index]
+        track, rows = self.tracks[number], [last - before for before in self.before]
+        before, after = self.detections[number][rows[0]], self.detections[number][last]
+        transforms = [track.transforms[row] for row in rows]
+        onward = [crop_to_crop(*pair) for pair in pairwise(transforms[1:])]
         return {
-            "images_before": torch.from_numpy(reduce_image(decode_image(track.images[row - 1]), self.stride)),
-            "images": torch.from_numpy(reduce_image(decode_image(track.images[row]), self.stride)),
+            "images": torch.from_numpy(np.stack([reduce_image(decode_image(track.images[row]), self.stride) for row in rows])),
             "before": torch.from_numpy(before.astype(np.float32)),
             "after": torch.from_numpy(after.astype(np.float32)),
-            "before_here": torch.from_numpy(transform.to_crop(transform_before.to_frame(before))),
-            "matrix": torch.from_numpy(crop_to_crop(transform, transform_before)),
+            "before_here": torch.from_numpy(transforms[1].to_crop(transforms[0].to_frame(before))),
+            "back": torch.from_numpy(np.stack([crop_to_crop(later, earlier) for earlier, later in pairwise(transforms)])),
+            "onward": torch.from_numpy(np.array(onward, np.float32).reshape(-1, 2, 3)),
         }
 
 

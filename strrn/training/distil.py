@@ -26,7 +26,8 @@ class TrackerData(Enum):
 class DistilParameters:
     """pseudo_share: part of a batch that pseudo-labels fill; lambda_tck, lambda_det: of the two terms of eq. 6 (paper: 1 and 0.4; 0 leaves
     one out); unlabelled_weight: of eq. 6 beside the labelled loss; through_forward: see `cycle_losses`; pair_batch_size: pairs of unlabelled
-    frames in a step."""
+    frames in a step. cycle_steps: of such a pair's way forward, and of its way back (the paper: 1); cycle_skip: from which frame to which a
+    step goes (the paper: to the next, 1)."""
 
     pseudo_share: float
     tracker_data: TrackerData
@@ -35,6 +36,8 @@ class DistilParameters:
     unlabelled_weight: float
     through_forward: bool
     pair_batch_size: int
+    cycle_steps: int
+    cycle_skip: int
 
     def __post_init__(self) -> None:
         if not 0 < self.pseudo_share < 1:
@@ -42,8 +45,9 @@ class DistilParameters:
         for name in ("lambda_tck", "lambda_det", "unlabelled_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        if self.pair_batch_size < 1:
-            raise ValueError(f"pair_batch_size must be at least 1, found {self.pair_batch_size}")
+        for name in ("pair_batch_size", "cycle_steps", "cycle_skip"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
 
 
 def pseudo_labelled_crops(labels: Path, tracks: list[Track], teaches: str, num_landmarks: int) -> LabelledCrops:
@@ -59,14 +63,19 @@ def pseudo_labelled_crops(labels: Path, tracks: list[Track], teaches: str, num_l
     return LabelledCrops([images[key] for key in keys], points, columns["mask"][rows].astype(bool))
 
 
-def kept_pairs(detections: Path, tracks: list[Track], num_landmarks: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """(detections (T, L, 2) of every track, rows (P, 2) of (track number, row of frame t) whose frame t passed the check)."""
+def kept_pairs(detections: Path, tracks: list[Track], num_landmarks: int, reach: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """(detections (T, L, 2) of every track, rows (P, 2) of (track number, row of frame t) whose frame t passed the check and follows `reach`
+    frames without a gap)."""
     columns = read_table(detections, detections_schema(num_landmarks))
     points, pairs = [], []
     for number, track in enumerate(tracks):
         rows = np.flatnonzero(columns["track_id"] == track.track_id)
         points.append(columns["points_crop"][rows])
-        pairs += [(number, t) for t in range(1, len(rows)) if columns["reason"][rows[t]] == ""]
+        pairs += [
+            (number, t)
+            for t in range(reach, len(rows))
+            if columns["reason"][rows[t]] == "" and track.frames[t] - track.frames[t - reach] == reach
+        ]
     return points, np.array(pairs, int).reshape(-1, 2)
 
 
@@ -120,9 +129,9 @@ def distil(
         # A small set of pseudo-labels must not shrink the batch: `Batches` repeats its samples as other views.
         loaders["pseudo"] = Batches(dataset, pseudo_size, seed + 1, loop.workers, loop.num_batches)
     if is_tracker and parameters.unlabelled_weight > 0:
-        points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count)
+        points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count, parameters.cycle_steps * parameters.cycle_skip)
         if len(pairs):
-            dataset = PairDataset(tracks, points, pairs, model.stride)
+            dataset = PairDataset(tracks, points, pairs, model.stride, parameters.cycle_steps, parameters.cycle_skip)
             loaders["pair"] = Batches(dataset, parameters.pair_batch_size, seed + 2, loop.workers, loop.num_batches)
 
     if is_tracker:

@@ -60,9 +60,9 @@ def sbr_step(
 
     def step(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         pairs = pairs_of(batch)
-        before, after = to_float(pairs["images_before"]), to_float(pairs["images"])
+        before, after = map(to_float, pairs["images"].unbind(1))
         detected = model.detect(reduce(torch.cat([before, after]), model.stride)).points
-        errors, passed = _registered(before, after, *detected.chunk(2), pairs["matrix"], parameters, reference_distance)
+        errors, passed = _registered(before, after, *detected.chunk(2), pairs["back"][:, 0], parameters, reference_distance)
         return {**labelled(model, batch), "registration": parameters.weight * batch_mean(errors, passed)}
 
     return step
@@ -78,7 +78,7 @@ def _registered(
     parameters: SBRParameters,
     reference_distance: float,
 ) -> tuple[Tensor, Tensor]:
-    """`registration_errors` of crops (B, 3, S, S) and points in them, each in its own frame's; matrix: see PairDataset."""
+    """`registration_errors` of crops (B, 3, S, S) and points in them, each in its own frame's; matrix: from the crop of t to that of t-1."""
     linear, shift = matrix[:, :, :2], matrix[:, None, :, 2]
     detected_before = (detected_before - shift) @ torch.linalg.inv(linear).transpose(1, 2)  # to the crop of frame t
     scale = 1 / parameters.stride

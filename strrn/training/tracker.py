@@ -67,22 +67,28 @@ def to_other_crop(points: Tensor, matrix: Tensor) -> Tensor:
 
 
 def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance: float, through_forward: bool) -> tuple[Tensor, Tensor]:
-    """(L_tck, L_det) of eq. 6 on a batch of pairs (see PairDataset): how far the backward steps end from p_det^{t-1}.
+    """(L_tck, L_det) of eq. 6 on a batch of pairs (see PairDataset): how far the backward steps end from the first frame's detection.
 
-    L_tck goes forward from p_det^{t-1} and back; L_det goes back from p_det^t.
-    through_forward: does L_tck's gradient pass through the forward step? Paper: yes, by its formula. Here: no by default, because the
+    L_tck goes forward from there, frame by frame, and back; L_det goes back from the last frame's detection.
+    through_forward: does L_tck's gradient pass through the forward steps? Paper: yes, by its formula. Here: no by default, because the
         forward step then learns to stay where it is, which closes every cycle (on our clips the lag grew from round to round).
     """
     before = batch["before"]
     distance = before.new_full((len(before),), reference_distance)
-    reduced_before, reduced = to_float(batch["images_before"]), to_float(batch["images"])
+    frames, back = [to_float(images) for images in batch["images"].unbind(1)], batch["back"].unbind(1)
+
+    def returned(points: Tensor, through: bool) -> Tensor:
+        for frame, matrix in zip(frames[-2::-1], back[::-1], strict=True):
+            points = model.step(frame, to_other_crop(points, matrix), through)
+        return points
+
     with torch.set_grad_enabled(through_forward):
-        forward = model.step(reduced, batch["before_here"])
-    returned = model.step(reduced_before, to_other_crop(forward, batch["matrix"]), through_forward)
-    back = model.step(reduced_before, to_other_crop(batch["after"], batch["matrix"]))
+        forward = model.step(frames[1], batch["before_here"])
+        for frame, matrix in zip(frames[2:], batch["onward"].unbind(1), strict=True):
+            forward = model.step(frame, to_other_crop(forward, matrix))
     everything = torch.ones(before.shape[:2], dtype=torch.bool, device=before.device)
-    l_tck = batch_mean(cycle_errors(returned, before, distance), everything)
-    l_det = batch_mean(cycle_errors(back, before, distance), everything)
+    l_tck = batch_mean(cycle_errors(returned(forward, through_forward), before, distance), everything)
+    l_det = batch_mean(cycle_errors(returned(batch["after"], False), before, distance), everything)
     return l_tck, l_det
 
 

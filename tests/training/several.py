@@ -62,7 +62,7 @@ def train_all(folder: Path) -> None:
             folder / f"{name}.safetensors",
             refresh=lambda crops, epoch, stream=stream: stream.refresh(crops, epoch, len(crops)),
         )
-    labels = DistilParameters(0.5, TrackerData.d_tck_and_s, 1.0, 0.4, 0.5, False, 3)
+    labels = DistilParameters(0.5, TrackerData.d_tck_and_s, 1.0, 0.4, 0.5, False, 3, 1, 1)
     start = folder / "start_strrn.safetensors"
     distil(setting(), start, folder, [track(6)], folder / "pseudo", labels, parameters(5), "r1", folder / "distil.safetensors")
     registration = SBRParameters(weight=0.3, stride=1, radius=3, iterations=5, max_return=0.2, pair_batch_size=3)

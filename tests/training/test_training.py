@@ -138,9 +138,10 @@ def test_mining_writes_labels_detections_and_a_summary(tmp_path):
     detections = read_table(tmp_path / "detections.parquet", detections_schema(68))
     assert detections["reason"][0] == "first frame of the track"
     assert len(detections["frame"]) == 10
-    points, pairs = kept_pairs(tmp_path / "detections.parquet", tracks[:2], 68)
+    points, pairs = kept_pairs(tmp_path / "detections.parquet", tracks[:2], 68, 1)
     assert pairs.tolist() == [[0, 1], [0, 3], [0, 4], [0, 5], [1, 1], [1, 2], [1, 3]]
     assert [len(p) for p in points] == [6, 4]
+    assert kept_pairs(tmp_path / "detections.parquet", tracks[:2], 68, 4)[1].tolist() == [[0, 4], [0, 5]]
     crops = pseudo_labelled_crops(tmp_path / "labels.parquet", tracks, "tracker", 68)
     assert crops.images[0] == tracks[0].images[1]
 
@@ -176,6 +177,21 @@ def test_a_perfect_tracker_has_no_cycle_loss_and_a_drifting_one_has():
     l_tck, l_det = (float(x) for x in cycle_losses(Constant(1.0), batch, distance, True))
     assert l_tck * distance == pytest.approx(2 * 2**0.5, abs=1e-3)
     assert l_det * distance == pytest.approx(2**0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(("steps", "skip"), [(3, 1), (1, 2), (2, 2)])
+def test_a_cycle_can_have_more_steps_and_leave_frames_out(steps, skip):
+    tracks = [track(8)]
+    points = [np.stack([t.to_crop(reference_shape()) for t in tracks[0].transforms])]
+    sample = PairDataset(tracks, points, np.array([[0, 6]]), steps=steps, skip=skip)[(0, 0)]
+    batch, distance = torch.utils.data.default_collate([sample]), float(SCHEME.distance(reference_shape()))
+    assert batch["images"].shape[1] == steps + 1 and batch["onward"].shape[1] == steps - 1
+    np.testing.assert_allclose(batch["before"][0], points[0][6 - steps * skip], atol=1e-4)
+    perfect = [float(x) for x in cycle_losses(Constant(0.0), batch, distance, True)]
+    assert perfect == pytest.approx([0, 0], abs=1e-3 / distance + 1e-5)
+    l_tck, l_det = (float(x) for x in cycle_losses(Constant(1.0), batch, distance, True))
+    assert l_tck * distance == pytest.approx(2 * steps * 2**0.5, rel=0.02)
+    assert l_det * distance == pytest.approx(steps * 2**0.5, rel=0.02)
 
 
 def test_the_forward_step_learns_from_the_cycle_only_where_it_is_asked_to():
@@ -216,11 +232,17 @@ def test_each_term_of_eq_6_has_a_weight_and_the_papers_are_1_and_lambda(monkeypa
     assert terms(1.0, 0.0) == {**both, "l_det": 0.0}
 
 
-@pytest.mark.parametrize("name", ["lambda_tck", "lambda_det", "unlabelled_weight"])
-def test_negative_weights_are_refused(name):
-    weights = {"lambda_tck": 1.0, "lambda_det": 0.4, "unlabelled_weight": 0.1, name: -1.0}
-    with pytest.raises(ValueError, match=f"{name} must not be negative, found -1"):
-        DistilParameters(0.5, TrackerData.d_tck, through_forward=False, pair_batch_size=2, **weights)
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        *((name, -1.0, "must not be negative, found -1") for name in ("lambda_tck", "lambda_det", "unlabelled_weight")),
+        *((name, 0, "must be at least 1, found 0") for name in ("pair_batch_size", "cycle_steps", "cycle_skip")),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value, said):
+    values = {"lambda_tck": 1.0, "lambda_det": 0.4, "unlabelled_weight": 0.1, "pair_batch_size": 2, "cycle_steps": 1, "cycle_skip": 1}
+    with pytest.raises(ValueError, match=f"{name} {said}"):
+        DistilParameters(0.5, TrackerData.d_tck, through_forward=False, **(values | {name: value}))
 
 
 def test_gradients_of_the_losses_reach_every_parameter_of_the_tracker():
@@ -296,7 +318,7 @@ def test_a_round_trains_both_models_from_where_they_were(data, tmp_path):
         starts[role] = tmp_path / f"{role}.safetensors"
         checkpoint.save(starts[role], build(name), header(name))
     mine(tracks, runner(Fixed(), Constant(0.5)), SCHEME, EVERYTHING, TRAJECTORY, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(0.5, data, 1.0, 0.4, 0.5, False, 2)
+    parameters = DistilParameters(0.5, data, 1.0, 0.4, 0.5, False, 2, 1, 1)
     for role, start in starts.items():
         out = tmp_path / "r1" / start.name
         distil(setting(), start, tmp_path, tracks, tmp_path / "pseudo", parameters, loop(num_batches=3), "r1", out)
@@ -315,7 +337,7 @@ def test_d_tck_alone_and_empty_is_an_error(tmp_path):
     still = [track(4)]
     still[0].transforms[:] = [still[0].transforms[0]] * 4
     mine(still, runner(Fixed(), Constant(0.0)), SCHEME, EVERYTHING, TRAJECTORY, round_name="r1", hashes=("", ""), out=tmp_path / "pseudo")
-    parameters = DistilParameters(0.5, TrackerData.d_tck, 1.0, 0.4, 0.5, False, 2)
+    parameters = DistilParameters(0.5, TrackerData.d_tck, 1.0, 0.4, 0.5, False, 2, 1, 1)
     with pytest.raises(ValueError, match=r"nothing that teaches the tracker: set distil.data.tracker_data"):
         distil(
             setting(),
