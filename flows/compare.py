@@ -32,7 +32,7 @@ from flows.graph import DVC
 from flows.tables import Table, beside_the_paper, read_table
 from flows.train import stage_environment
 from strrn.core.environment import PACKAGES, environment
-from strrn.core.summary import STILLS, VALIDATION
+from strrn.core.summary import STILLS, VALIDATION, exported_round
 
 DATASETS = ("rendered_test", "head_scan")
 COLUMNS = {
@@ -43,6 +43,7 @@ COLUMNS = {
     "missing": ("missing, %", 100),
 }
 ERROR = "nme_inter_ocular"
+AREA = "auc_0.08_inter_ocular"
 REAL_COLUMNS = {"rt_jitter": ("rt_jitter, % of d", 100), "cycle_error": ("cycle error, % of d", 100), "lost": ("lost, %", 100)}
 MARGINS = (ERROR, "residual_jitter", "rt_jitter")  # whose change from r0's detector to the last tracker is said
 CONTROL = "supervised"  # the arm that other arms of a method are measured by, where it has one of this name
@@ -85,10 +86,10 @@ def compare(
     refs = experiment_refs()
     everything = {experiment: metrics(refs[experiment]) for experiment in runs}
     found = {experiment: scores["rounds"] for experiment, scores in everything.items()}
-    rows = [{"experiment": experiment, **seeds_of(refs[experiment]), **last_tracker(found[experiment])} for experiment in runs]
+    rows = [{"experiment": experiment, **seeds_of(refs[experiment]), **exported_tracker(everything[experiment])} for experiment in runs]
     command = f"python -m flows.compare {file}" if file is not None else "the flow compare"
     text = "\n".join([table(list(found.values()), name, command), *methods(runs, everything), *conclusion(runs, rows), *made_with()])
-    create_table_artifact(rows, key="experiments", description=f"The last round's trackers of {name}.")
+    create_table_artifact(rows, key="experiments", description=f"The exported trackers of {name}.")
     create_markdown_artifact(text, key="compare", description=name)
     return text
 
@@ -117,26 +118,25 @@ def paper_table(plan: Table, seeds: Sequence[int], command: str) -> list[str]:
     return beside_the_paper(plan, found, failed, command)
 
 
-def last_tracker(rounds: dict) -> dict[str, float | None]:
-    """The columns of one experiment: error and jitter of the last round's tracker on both test sets, and its inter-ocular `error` on the
-    validation clips, by which runs are ranked; None where there are none.
-    """
-    tracker = list(rounds.values())[-1]["tracker"]
+def exported_tracker(metrics: dict) -> dict[str, float | None]:
+    """The columns of one experiment: error and jitter of the exported tracker on both test sets, and `validation`, by which runs are ranked
+    as rounds are: the area under its curve of errors up to 8 % on the validation clips, None where there are none."""
+    tracker = metrics["rounds"][exported_round(metrics)]["tracker"]
     columns = {f"{dataset} {column}": tracker[dataset][column] for dataset in DATASETS for column in (ERROR, "residual_jitter")}
-    return columns | {"error": tracker.get(VALIDATION, {}).get(ERROR)}
+    return columns | {"validation": tracker.get(VALIDATION, {}).get(AREA)}
 
 
 def best(rows: list[dict]) -> dict | None:
-    """The row with the lowest `error`, the first of equal ones; None where no row has an error.
+    """The row with the largest `validation`, the first of equal ones; None where no row has any.
 
     This is the best run, not always the best setting: where runs differ by seed, look at the spread as well.
     """
-    return min((row for row in rows if row["error"] is not None), key=lambda row: row["error"], default=None)
+    return max((row for row in rows if row["validation"] is not None), key=lambda row: row["validation"], default=None)
 
 
 def conclusion(runs: Runs, rows: list[dict]) -> list[str]:
     """Lines of Markdown: a table of the experiments, the best one, and how to take it over."""
-    lines = ["**The last round's tracker, by experiment**", "", "| " + " | ".join(rows[0]) + " | overrides |"]
+    lines = ["**The exported tracker, by experiment**", "", "| " + " | ".join(rows[0]) + " | overrides |"]
     lines += ["|" + "---|" * (len(rows[0]) + 1)]
     for row in rows:
         cells = ["-" if cell is None else str(cell) for cell in row.values()]
@@ -144,10 +144,10 @@ def conclusion(runs: Runs, rows: list[dict]) -> list[str]:
     lines.append("")
     first = best(rows)
     if first is None:
-        return [*lines, "No experiment has an error on validation clips.", ""]
+        return [*lines, "No experiment has validation clips.", ""]
     return [
         *lines,
-        f"Lowest error on the validation clips: `{first['experiment']}`, {first['error'] * 100:.2f} %. Take it over with",
+        f"Best on the validation clips: `{first['experiment']}`, {AREA} {first['validation']:.4f}. Take it over with",
         f"`dvc exp apply '{first['experiment']}'`, then `git commit`.",
         "",
     ]
@@ -213,7 +213,7 @@ def methods(runs: Runs, found: dict[str, dict]) -> list[str]:
         setting = " ".join(override for override in runs[experiment] if not override.startswith(("train_seed=", "seed=")))
         settings.setdefault(setting, []).append(scores)
     lines = []
-    for method in dict.fromkeys(name for scores in found.values() for name in scores if name != "rounds"):
+    for method in dict.fromkeys(name for scores in found.values() for name in scores if name not in ("rounds", "exported")):
         with_it = {setting: [_by_arm(one[method]) for one in scores if method in one] for setting, scores in settings.items()}
         first = next(one for ones in with_it.values() for one in ones)
         control = CONTROL if CONTROL in first else next(iter(first))

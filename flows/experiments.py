@@ -61,7 +61,7 @@ def experiment_refs() -> dict[str, str]:
 
 
 def metrics(ref: str) -> dict:
-    """reports/metrics.json of an experiment: its `rounds`, and what other methods scored, under their names."""
+    """reports/metrics.json of an experiment: its `rounds`, which of them is `exported`, and what other methods scored, under their names."""
     return json.loads(git("show", f"{ref}:reports/metrics.json"))
 
 
@@ -73,7 +73,7 @@ def figure_scores(ref: str, figure: str) -> dict:
     """
     source, system = figure.split()
     everything = metrics(ref)
-    rounds = everything.pop("rounds")
+    rounds, _ = everything.pop("rounds"), everything.pop("exported", None)
     for found in (rounds, everything):
         if system in found.get(source, {}):
             scores = found[source][system]

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from statistics import mean
 
 from flows.train import METRICS_FILE
+from strrn.core.summary import exported_round
 
-# (dataset, figure) of the last round's tracker -> slack. Less is better for all of them. The slack is added to both sides of a ratio,
+# (dataset, figure) of the exported tracker -> slack. Less is better for all of them. The slack is added to both sides of a ratio,
 # because two figures near 0 make any ratio and mean the same.
 FIGURES = {
     ("rendered_test", "nme_inter_ocular"): 0,
@@ -30,7 +31,7 @@ class Comparison:
 
 
 def compare_trackers(new: dict, released: dict | None, tolerance: float) -> Comparison:
-    """Compare the trackers of the last rounds of two reports/metrics.json.
+    """Compare the exported trackers of two reports/metrics.json.
 
     The rule: with ratio = (|new| + slack) / (|released| + slack), no ratio is above 1 + tolerance, and the mean of all is below 1. The
     sign counts for no figure (a tracker may lag or lead); a figure that was 0 and is not any more, without slack, has the ratio 2.
@@ -60,10 +61,10 @@ def compare_trackers(new: dict, released: dict | None, tolerance: float) -> Comp
 
 
 def figures(metrics: dict) -> dict[tuple[str, str], float | None]:
-    """(dataset, figure) -> value, of the last round's tracker. Raises ValueError for metrics without rounds."""
+    """(dataset, figure) -> value, of the exported tracker. Raises ValueError for metrics without rounds."""
     if not metrics.get("rounds"):
         raise ValueError(f"{METRICS_FILE} has no rounds: run `dvc repro`")
-    tracker = list(metrics["rounds"].values())[-1]["tracker"]
+    tracker = metrics["rounds"][exported_round(metrics)]["tracker"]
     return {(dataset, name): tracker.get(dataset, {}).get(name) for dataset, name in FIGURES}
 
 

@@ -70,9 +70,9 @@ def cells(scores: Mapping, shown: Iterable[Dataset], base: Mapping | None = None
     return [cell(figure, scores.get(dataset.name, {}), (base or {}).get(dataset.name)) for dataset in shown for figure in dataset.figures]
 
 
-def last(rounds: Mapping, system: str = LAST_SYSTEM) -> Mapping:
-    """Scores of the last round's system; empty where there is none."""
-    return rounds[list(rounds)[-1]].get(system, {}) if rounds else {}
+def of(rounds: Mapping, exported: str | None, system: str = LAST_SYSTEM) -> Mapping:
+    """Scores of the exported round's system; empty where there is none."""
+    return rounds.get(exported, {}).get(system, {})
 
 
 def first(rounds: Mapping) -> Mapping:
@@ -109,12 +109,12 @@ def drawn(rounds: Mapping, shown: list[Dataset]) -> list[charts.Chart]:
     return found
 
 
-def tiles(rounds: Mapping, shown: list[Dataset], benchmark: Mapping) -> list[dict]:
-    """Error and jitter of the last round's tracker beside the first round's detector, of every data set that has them; and the speed."""
+def tiles(rounds: Mapping, exported: str | None, shown: list[Dataset], benchmark: Mapping) -> list[dict]:
+    """Error and jitter of the exported tracker beside the first round's detector, of every data set that has them; and the speed."""
     chosen = []
     for dataset in shown:
         single = replace(dataset, figures=tuple(figure for figure in dataset.figures if figure.heading in ("error", "jitter")))
-        pairs = zip(single.figures, cells(first(rounds), [single]), cells(last(rounds), [single], first(rounds)), strict=True)
+        pairs = zip(single.figures, cells(first(rounds), [single]), cells(of(rounds, exported), [single], first(rounds)), strict=True)
         for figure, before, after in pairs:
             if after.value is not None:
                 below = f"{next(iter(rounds))} {FIRST_SYSTEM}: {before.text}"
@@ -134,7 +134,7 @@ def experiment_rows(experiments: Iterable[state.Experiment], shown: list[Dataset
             "date": experiment.date,
             "values": None if experiment.values is None else [(key, *map(shorter, pair)) for key, pair in experiment.values.items()],
             "files": experiment.files,
-            "cells": cells(last(experiment.rounds), shown, first(experiment.rounds)),
+            "cells": cells(of(experiment.rounds, experiment.exported), shown, first(experiment.rounds)),
         }
         for experiment in experiments
     ]
@@ -145,7 +145,7 @@ def release_rows(releases: Iterable[state.Release], shown: list[Dataset]) -> lis
     rows = []
     for release in releases:
         system = release.artifact if release.artifact in (FIRST_SYSTEM, LAST_SYSTEM) else LAST_SYSTEM
-        measured = f"{list(release.rounds)[-1]} {system}" if release.rounds else DASH
+        measured = f"{release.exported} {system}" if release.rounds else DASH
         row = {
             "artifact": release.artifact,
             "version": release.version,
@@ -153,13 +153,13 @@ def release_rows(releases: Iterable[state.Release], shown: list[Dataset]) -> lis
             "date": release.date,
             "commit": release.commit[:SHORT],
         }
-        rows.append({**row, "measured": measured, "cells": cells(last(release.rounds, system), shown)})
+        rows.append({**row, "measured": measured, "cells": cells(of(release.rounds, release.exported, system), shown)})
     return rows
 
 
 def content(out: Path) -> dict:
     """What the template needs, read from the checkout in the working directory. Links are relative to the folder of `out`."""
-    rounds, experiments, releases, artifacts = state.rounds(), state.experiments(), state.releases(), state.artifacts()
+    (rounds, exported), experiments, releases, artifacts = state.rounds(), state.experiments(), state.releases(), state.artifacts()
     changed, silent = [], ""
     try:
         changed = state.changed_stages()
@@ -174,8 +174,8 @@ def content(out: Path) -> dict:
         "changed_stages": changed,
         "dvc_silent": silent,
         "first_round": next(iter(rounds), None),
-        "last_round": list(rounds)[-1] if rounds else None,
-        "tiles": tiles(rounds, here, state.benchmark()),
+        "exported": exported,
+        "tiles": tiles(rounds, exported, here, state.benchmark()),
         "report": link(REPORT, out) if REPORT.is_file() else None,
         "overlays": [(link(path, out), kind) for path, kind in OVERLAYS.items() if path.is_file()],
         "datasets": here,
@@ -183,7 +183,7 @@ def content(out: Path) -> dict:
         "charts": drawn(rounds, here),
         "chart_size": (charts.WIDTH, charts.BOTTOM),
         "tried": tried,
-        "this_commit": cells(last(rounds), tried, first(rounds)),
+        "this_commit": cells(of(rounds, exported), tried, first(rounds)),
         "experiments": experiment_rows(experiments, tried),
         "released": released,
         "releases": release_rows(releases, released),

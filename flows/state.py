@@ -14,7 +14,7 @@ import yaml
 
 from flows.commands import git
 from flows.graph import DVC
-from strrn.core.summary import flatten
+from strrn.core.summary import exported_round, flatten
 
 METRICS = "reports/metrics.json"
 BENCHMARK = "reports/benchmark.json"
@@ -38,7 +38,7 @@ class Commit:
 @dataclass(frozen=True)
 class Experiment:
     """baseline: the commit that it started from. values: parameter -> (there, here), None where the baseline is not in this clone.
-    files: of code that differ as well. rounds: its metrics, empty where it has none."""
+    files: of code that differ as well. rounds: its metrics, empty where it has none; exported: the round that was."""
 
     name: str
     baseline: str
@@ -46,17 +46,20 @@ class Experiment:
     values: dict[str, tuple[object, object]] | None
     files: list[str]
     rounds: dict
+    exported: str | None
 
 
 @dataclass(frozen=True)
 class Release:
-    """A version of an artifact. rounds: the metrics of its commit, empty where it has none. taken_back: by `gto deprecate`."""
+    """A version of an artifact. rounds: the metrics of its commit, empty where it has none; exported: the round that was. taken_back:
+    by `gto deprecate`."""
 
     artifact: str
     version: str
     date: str
     commit: str
     rounds: dict
+    exported: str | None
     taken_back: bool
 
 
@@ -74,10 +77,11 @@ def changed_stages() -> list[str]:
     return list(json.loads(result.stdout))
 
 
-def rounds() -> dict:
-    """{round: {system: {dataset: {metric: value}}}} of reports/metrics.json; empty where the report was not made yet."""
+def rounds() -> tuple[dict, str | None]:
+    """({round: {system: {dataset: {metric: value}}}}, the exported round) of reports/metrics.json; ({}, None) where the report was not made
+    yet."""
     path = Path(METRICS)
-    return _rounds(path.read_text(encoding="utf-8"), METRICS) if path.is_file() else {}
+    return _rounds(path.read_text(encoding="utf-8") if path.is_file() else None, METRICS)
 
 
 def benchmark() -> dict:
@@ -107,8 +111,9 @@ def experiments() -> list[Experiment]:
         known = blobs[f"{baseline}:params.yaml"] is not None
         values = {key: (before.get(key), after.get(key)) for key in [*before, *after] if before.get(key) != after.get(key)}
         files = git("diff", "--name-only", baseline, ref, "--", ".", *WRITTEN).splitlines() if known else []
-        rounds_here = _rounds(blobs[f"{ref}:{METRICS}"], f"{ref}:{METRICS}")
-        listed.append(Experiment(name, baseline, date, values if known else None, files, rounds_here))
+        listed.append(
+            Experiment(name, baseline, date, values if known else None, files, *_rounds(blobs[f"{ref}:{METRICS}"], f"{ref}:{METRICS}"))
+        )
     return listed
 
 
@@ -128,7 +133,7 @@ def releases() -> list[Release]:
     for match, date, commit in tags:
         if not match["back"]:
             key, name = match.group("name", "version"), f"{commit}:{METRICS}"
-            listed.append(Release(*key, date, commit, _rounds(blobs[name], name), key in taken_back))
+            listed.append(Release(*key, date, commit, *_rounds(blobs[name], name), key in taken_back))
     return listed
 
 
@@ -148,8 +153,9 @@ def contents(names: list[str]) -> dict[str, str | None]:
     return found
 
 
-def _rounds(text: str | None, where: str) -> dict:
-    return {} if text is None else _json(text, where).get("rounds", {})
+def _rounds(text: str | None, where: str) -> tuple[dict, str | None]:
+    metrics = {} if text is None else _json(text, where)
+    return metrics.get("rounds", {}), exported_round(metrics)
 
 
 def _json(text: str, where: str) -> dict:

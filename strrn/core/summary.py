@@ -58,12 +58,19 @@ VALIDATION = "rendered_val"  # by which rounds and settings are chosen
 STILLS = {"rendered": "stills_test", "own": "own_test", "300w": "300w_test"}  # labelled pictures, by their source
 TITLES = {
     "rendered_test": "rendered clips",
+    VALIDATION: "validation clips (chosen by)",
     "head_scan": "head scan",
     "real_clips": "real clips",
     "stills_test": "rendered stills",
     "own_test": "own pictures",
     "300w_test": "300-W",
 }
+
+
+def exported_round(metrics: Mapping) -> str | None:
+    """The round of reports/metrics.json whose models are exported: in files of older versions, which do not name it, the last; None without
+    rounds."""
+    return metrics.get("exported") or next(reversed(metrics.get("rounds") or {}), None)
 
 
 def shown_datasets(rounds: Mapping[str, Mapping]) -> dict[str, tuple[Figure, ...]]:

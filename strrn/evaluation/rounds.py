@@ -89,9 +89,9 @@ def _truth(clip: Tested, scheme: LandmarkScheme) -> ClipTruth:
     return clip.truth if isinstance(clip, EvaluationStill) else read_truth(clip.truth, scheme)
 
 
-def collect(scores: Mapping[str, Path], siblings: Mapping[str, Path]) -> dict:
-    """`{"rounds": {round: {system: {dataset: {metric: value}}}}}` of the rounds given, in their order; beside it, under its own name, each
-    sibling method: of BRF its systems, of another its arms in place of rounds.
+def collect(scores: Mapping[str, Path], exported: str, siblings: Mapping[str, Path]) -> dict:
+    """`{"rounds": {round: {system: {dataset: {metric: value}}}}, "exported": round}` of the rounds given, in their order;
+    beside it, under its own name, each sibling method: of BRF its systems, of another its arms in place of rounds.
 
     Raises FileNotFoundError for a sibling that has not been scored.
     """
@@ -99,7 +99,7 @@ def collect(scores: Mapping[str, Path], siblings: Mapping[str, Path]) -> dict:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: there are no scores of {name!r}; run `dvc repro`")
     rounds = {name: read_json(path) for name, path in scores.items()}
-    return {"rounds": rounds, **{name: read_json(path) for name, path in siblings.items()}}
+    return {"rounds": rounds, "exported": exported, **{name: read_json(path) for name, path in siblings.items()}}
 
 
 def read_frames_table(folder: Path) -> dict[str, np.ndarray]:

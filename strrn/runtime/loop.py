@@ -7,7 +7,8 @@ It finds faces, follows each by its own points, notices when one is gone, and fi
 
 In tracker mode the points of a frame are the tracker's, with a share of the detector's (`detector_share`), smoothed by how sure the detector
 is of each (`strrn.runtime.smoothing`). In detector mode they are the detector's; with `Models.refinement` those that BRF's head makes of
-them are given, while crops and checks stay with the detector's own. In both cases the face as a whole is given steadier than it was seen.
+them are given, while crops and checks stay with the detector's own. The tracker's points and the refined ones are given as of a face
+that is steadier as a whole than it was seen.
 
 Checks (`RuntimeParameters`): plausible points in every frame; every few frames the detector's opinion, the paper's cycle (track back to
 the previous frame and compare with where the face came from), and MTCNN's opinion of the place. An uncertain face is checked in full

@@ -45,6 +45,7 @@ class PoseFilter:
 
     LEAST_GAIN = 0.5
     OF_SPEED = 0.4  # share of what is followed that the speed takes up
+    LEAST_TIME = 0.1  # in twenty-fifths of a second: frames with one timestamp tell no speed
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
@@ -64,7 +65,7 @@ class PoseFilter:
         moved = np.array([np.hypot(away[0], away[1]) / distance] * 2 + [abs(away[2]), abs(away[3])])
         gain = self.LEAST_GAIN + (1 - self.LEAST_GAIN) * moved**2 / (moved**2 + self.strength**2)
         self._pose = predicted + gain * away
-        self._speed = self._speed + self.OF_SPEED * gain * away / elapsed
+        self._speed = self._speed + self.OF_SPEED * gain * away / max(elapsed, self.LEAST_TIME)
         back = (gain - 1) * away  # from where the face was seen to where it is given
         growth, turn = np.exp(back[2]), np.array([[np.cos(back[3]), np.sin(back[3])], [-np.sin(back[3]), np.cos(back[3])]])
         return ((points - seen[:2]) @ (growth * turn) + seen[:2] + back[:2]).astype(np.float32)

@@ -56,8 +56,8 @@ class Tracker:
     channels: rgb or bgr. smooth: False gives the points as they are seen; with True these are in `raw_points_frame`. rotation: degrees
     clockwise (90, 180, 270) that bring the faces upright. method: tracker, or detector (every frame anew);
     None: as stored in the models. refine: the detector's points as BRF's head makes them those of a video (refiner.onnx), with method
-    detector and without smoothing. min_face: side of the smallest face that is looked for, as a share of the picture's larger side; None:
-    a tenth.
+    detector, and steadied, but not smoothed. min_face: side of the smallest face that is looked for, as a share of the picture's larger
+    side; None: a tenth.
     info: what the models say of themselves, with the landmark scheme.
     Raises FileNotFoundError or ValueError for models that are missing, damaged, or do not fit each other.
     """

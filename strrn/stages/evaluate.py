@@ -39,12 +39,13 @@ def load_stills(scheme: LandmarkScheme) -> list[EvaluationStill]:
     return held_out_stills(RENDERED / "stills_test.parquet", set(usable), load_section("labels", LabelParameters), scheme)
 
 
-def evaluate(load_models: Callable[[], Models], predictions: Path, scores: Path, systems: Sequence[str]) -> None:
-    """Run models, loaded as `predict` wants it, over test clips, validation clips and pictures, and score what `systems` (of detector and
-    tracker) said."""
+def evaluate(
+    load_models: Callable[[], Models], predictions: Path, scores: Path, systems: Sequence[str], validation: Sequence[EvaluationClip] = ()
+) -> None:
+    """Run models, loaded as `predict` wants it, over the test clips and pictures and the clips `validation`, and score what `systems` (of
+    detector and tracker) said."""
     parameters = load_section("evaluate", EvaluateParameters)
     scheme = load_scheme(load_value("scheme", str))
-    validation = validation_clips(RENDERED) if scheme.knows_ibug68 else []
     clips = [*validation, *load_clips(parameters, scheme), *load_stills(scheme)]
     predict(
         clips,
@@ -66,7 +67,8 @@ def main() -> None:
     if name not in round_names():
         raise ValueError(f"there is no round {name!r} in params.yaml; there are {round_names()}")
     pair = (MODELS / name / f"{role}.safetensors" for role in ("detector", "tracker"))
-    evaluate(partial(torch_models, *pair), PREDICTIONS / name, SCORES / f"{name}.json", tuple(SYSTEMS))
+    validation = validation_clips(RENDERED) if load_scheme(load_value("scheme", str)).knows_ibug68 else []
+    evaluate(partial(torch_models, *pair), PREDICTIONS / name, SCORES / f"{name}.json", tuple(SYSTEMS), validation)
 
 
 if __name__ == "__main__":

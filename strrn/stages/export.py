@@ -35,8 +35,8 @@ PACKAGES = ("strrn", "torch", "onnx", "onnxruntime")
 
 @dataclass(frozen=True)
 class ExportParameters:
-    """round: `last` or the name of a round. max_parity_px: largest difference of a coordinate between network and ONNX, in crop pixels,
-    over parity_frames crops. benchmark_frames: of the timed clip, at most."""
+    """round: `best`, `last` or the name of a round (see `chosen_round`). max_parity_px: largest difference of a coordinate between network
+    and ONNX, in crop pixels, over parity_frames crops. benchmark_frames: of the timed clip, at most."""
 
     round: str
     max_parity_px: float
@@ -135,6 +135,7 @@ def main() -> None:
     parameters = load_section("export", ExportParameters)
     runtime = load_section("runtime", RuntimeParameters)
     name = chosen_round(parameters.round)
+    log.info("export.round is %s: %s is exported", parameters.round, name)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector, header = checkpoint.load(MODELS / name / "detector.safetensors")

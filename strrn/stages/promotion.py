@@ -12,10 +12,15 @@ METRIC = "auc_0.08"  # of frames, so that those without a face count
 
 
 def validation_scores() -> dict[str, float]:
-    """Round -> area under the curve of its tracker's errors on the validation clips; empty where there are no such clips, as with a scheme
-    whose points the rendered truth does not have."""
-    scores = {name: read_json(SCORES / f"{name}.json")["tracker"].get(VALIDATION) for name in round_names()}
-    return {name: _area(of_clips) for name, of_clips in scores.items() if of_clips}
+    """Round -> area under the curve of its tracker's errors on the validation clips; empty where not all rounds have such clips, as
+    with a scheme whose points the rendered truth does not have. Raises FileNotFoundError for a round that was not scored."""
+    scores = {}
+    for name in round_names():
+        path = SCORES / f"{name}.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: the round has not been scored; run `dvc repro evaluate`, or set export.round to {LAST}")
+        scores[name] = read_json(path)["tracker"].get(VALIDATION)
+    return {name: _area(of_clips) for name, of_clips in scores.items()} if all(scores.values()) else {}
 
 
 def chosen_round(name: str) -> str:

@@ -77,7 +77,7 @@ def main() -> None:
     rows["tradeoff"] = curve_rows(tradeoff["rows"])
     siblings = [name for name in load_value("baselines", ListConfig) if name in SIBLINGS]
     scores = {"brf": BRF_SCORES} | {name: BASELINE_SCORES / f"{name}.json" for name in siblings}
-    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, scores)
+    metrics = collect({name: SCORES / f"{name}.json" for name in rounds}, promoted, scores)
     write_json(REPORTS / "metrics.json", metrics)
     headers = {
         f"{name} {model}": read_header(MODELS / name / f"{model}.safetensors") for name in rounds for model in ("detector", "tracker")

@@ -1,5 +1,6 @@
 """One round of distillation (STRRN, Training Procedure): Train(Detector, D_det + S) and Train(STRRN, D_tck)."""
 
+import logging
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,6 +14,8 @@ from strrn.training.detector import Normaliser, detector_step
 from strrn.training.loop import LoopParameters, train
 from strrn.training.pretrain import Setting, end_run, start_run, validation
 from strrn.training.tracker import ensemble_step
+
+log = logging.getLogger(__name__)
 
 
 class TrackerData(Enum):
@@ -49,6 +52,11 @@ class DistilParameters:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
 
+    @property
+    def reach(self) -> int:
+        """Frames from one end of a cycle to the other."""
+        return self.cycle_steps * self.cycle_skip
+
 
 def pseudo_labelled_crops(labels: Path, tracks: list[Track], teaches: str, num_landmarks: int) -> LabelledCrops:
     """D_det (teaches = detector) or D_tck (tracker) as labelled crops; the mask becomes `valid`. May be empty."""
@@ -65,7 +73,7 @@ def pseudo_labelled_crops(labels: Path, tracks: list[Track], teaches: str, num_l
 
 def kept_pairs(detections: Path, tracks: list[Track], num_landmarks: int, reach: int) -> tuple[list[np.ndarray], np.ndarray]:
     """(detections (T, L, 2) of every track, rows (P, 2) of (track number, row of frame t) whose frame t passed the check and follows `reach`
-    frames without a gap)."""
+    frames without a gap, which need not have passed it)."""
     columns = read_table(detections, detections_schema(num_landmarks))
     points, pairs = [], []
     for number, track in enumerate(tracks):
@@ -129,8 +137,12 @@ def distil(
         # A small set of pseudo-labels must not shrink the batch: `Batches` repeats its samples as other views.
         loaders["pseudo"] = Batches(dataset, pseudo_size, seed + 1, loop.workers, loop.num_batches)
     if is_tracker and parameters.unlabelled_weight > 0:
-        points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count, parameters.cycle_steps * parameters.cycle_skip)
-        if len(pairs):
+        points, pairs = kept_pairs(pseudo / "detections.parquet", tracks, count, parameters.reach)
+        if not len(pairs):
+            log.warning(
+                "%s: no frame that passed the check follows %d others without a gap: eq. 6 is left out", round_name, parameters.reach
+            )
+        else:
             dataset = PairDataset(tracks, points, pairs, model.stride, parameters.cycle_steps, parameters.cycle_skip)
             loaders["pair"] = Batches(dataset, parameters.pair_batch_size, seed + 2, loop.workers, loop.num_batches)
 

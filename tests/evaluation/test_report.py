@@ -45,7 +45,7 @@ def run(tmp_path_factory):
 
 def test_metrics_are_of_the_agreed_form(run):
     metrics = json.loads((run / "reports/metrics.json").read_text())
-    assert list(metrics["rounds"]) == ["r0", "r1"]
+    assert list(metrics["rounds"]) == ["r0", "r1"] and metrics["exported"] == "r1"
     for systems in metrics["rounds"].values():
         assert list(systems) == ["detector", "tracker"]
         for datasets in systems.values():
@@ -311,7 +311,7 @@ def test_a_sibling_stands_beside_the_rounds_in_metrics_and_report(run, tmp_path,
     write_json(root / "reports/baselines/sa.json", {"supervised": {"detector": detector}, "semantic": {"detector": labelled}})
     report.main()
     metrics = json.loads((root / "reports/metrics.json").read_text())
-    assert list(metrics) == ["rounds", "brf", "tsal", "sa"] and list(metrics["rounds"]) == ["r0", "r1"]
+    assert list(metrics) == ["rounds", "exported", "brf", "tsal", "sa"] and list(metrics["rounds"]) == ["r0", "r1"]
     assert list(metrics["tsal"]) == ["supervised", "asynchronous"]
     assert metrics["tsal"]["asynchronous"]["detector"] == detector
     assert metrics["sa"]["semantic"]["detector"] == labelled

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import pytest
 import yaml
 
-from flows.compare import COLUMNS, DATASETS, best, compare, last_tracker, methods, table
+from flows.compare import COLUMNS, DATASETS, best, compare, exported_tracker, methods, table
 from flows.experiments import grid_runs, read_plan
 from tests.flows.conftest import DVC, artifact, interrupt
 
@@ -51,15 +51,20 @@ def test_a_metric_that_a_run_does_not_have_is_left_out():
     assert "- nme_inter_ocular: no run has both." in table([run(0.06, None)], "seeds", "command")
 
 
-def test_the_best_run_has_the_lowest_error_on_validation_clips():
-    rows = [{"experiment": name, **last_tracker(run(0.08, after))} for name, after in (("a", 0.05), ("b", 0.03), ("c", 0.03), ("d", None))]
-    assert [row["error"] for row in rows] == [0.05, 0.03, 0.03, None]
+def test_the_best_run_has_the_largest_area_on_validation_clips():
+    def measured(area: float | None) -> dict:
+        rounds = run(0.08, 0.05)
+        rounds["r1"]["tracker"]["rendered_val"] = {"auc_0.08_inter_ocular": area}
+        return {"rounds": rounds, "exported": "r1"}
+
+    rows = [{"experiment": name, **exported_tracker(measured(area))} for name, area in (("a", 0.5), ("b", 0.7), ("c", 0.7), ("d", None))]
+    assert [row["validation"] for row in rows] == [0.5, 0.7, 0.7, None]
     assert best(rows)["experiment"] == "b" and best(rows[3:]) is None
-    uneven = run(0.08, 0.05)
-    uneven["r1"]["tracker"]["head_scan"]["nme_inter_ocular"] = 0.02
-    assert last_tracker(uneven)["error"] == 0.05
-    del uneven["r1"]["tracker"]["rendered_val"]  # a scheme whose points the rendered clips do not have
-    assert last_tracker(uneven)["error"] is None
+    other = measured(0.6)
+    del other["rounds"]["r1"]["tracker"]["rendered_val"]  # a scheme whose points the rendered clips do not have
+    assert exported_tracker(other)["validation"] is None
+    other["exported"] = "r0"
+    assert exported_tracker(other)["rendered_test nme_inter_ocular"] == 0.05  # r0's tracker
 
 
 def test_a_method_beside_the_rounds_gets_a_row_for_each_setting_and_arm():
@@ -137,7 +142,8 @@ def project(tmp_path, monkeypatch):
         "    print(f'pid {sleeping.pid}', flush=True)\n"
         "    sleeping.wait()\n"
         "assert seed < 50, f'the seed is {seed}'\n"
-        f"scores = {{d: dict.fromkeys({list(COLUMNS)!r}, (seed + 1) / 100) for d in {(*DATASETS, 'rendered_val')!r}}}\n"
+        f"scores = {{d: dict.fromkeys({list(COLUMNS)!r}, (seed + 1) / 100) for d in {DATASETS!r}}}\n"
+        "scores['rendered_val'] = {'auc_0.08_inter_ocular': 1 - (seed + 1) / 100}\n"
         "os.makedirs('reports', exist_ok=True)\n"
         "json.dump({'rounds': {'r0': {'detector': scores, 'tracker': scores}}}, open('reports/metrics.json', 'w'))\n"
         "os.makedirs('reports/baselines', exist_ok=True)\n"
@@ -171,8 +177,8 @@ def test_experiments_run_once_and_are_compared(project, environment):
     # 2 and 3 %: mean 2.5, standard deviation 0.71.
     written = (project / "results.md").read_text()
     assert "| r0 | detector | 2.50 ± 0.71 |" in written and first.stdout == written
-    assert "| seeds-two | 7 | 2 | 0.03 | 0.03 | 0.03 | 0.03 | 0.03 | `train_seed=2` |" in written
-    assert "Lowest error on the validation clips: `seeds-one`, 2.00 %." in written
+    assert "| seeds-two | 7 | 2 | 0.03 | 0.03 | 0.03 | 0.03 | 0.97 | `train_seed=2` |" in written
+    assert "Best on the validation clips: `seeds-one`, auc_0.08_inter_ocular 0.9800." in written
     assert re.search(rf"Commit \w+; Python 3\.\d+\.\d+, dvc {version('dvc')}, torch .*, numpy .*, prefect .*; .+, \d+ cores\.", written)
     second = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "Running stage" not in second.stderr
@@ -190,9 +196,9 @@ def test_experiments_run_once_and_are_compared(project, environment):
 def test_a_grid_is_compared_and_the_best_applied(server, project, caplog):
     text = compare(grid={"train_seed": [1, 0]})  # 0 as in params.yaml already
     rows = artifact("experiments")
-    assert [(row["experiment"], row["train_seed"], row["error"]) for row in rows] == [
-        ("grid-train_seed=1", 1, 0.02),
-        ("grid-train_seed=0", 0, 0.01),
+    assert [(row["experiment"], row["train_seed"], row["validation"]) for row in rows] == [
+        ("grid-train_seed=1", 1, 0.98),
+        ("grid-train_seed=0", 0, 0.99),
     ]
     assert "`dvc exp apply 'grid-train_seed=0'`" in text
     (project / "params.yaml").write_text("seed: 8\ntrain_seed: 0\n")
@@ -243,4 +249,4 @@ def test_a_papers_table_goes_on_where_a_run_fails_and_shows_it(project, environm
 
 def test_a_cancelled_experiment_ends_with_its_processes_and_the_next_one_runs(project, environment):
     interrupt([sys.executable, "-m", "flows.compare", "endless.yaml"], environment, num_processes=1)
-    assert "`grid-train_seed=1`, 2.00 %" in compare(grid={"train_seed": [1]})
+    assert "`grid-train_seed=1`, auc_0.08_inter_ocular 0.9800" in compare(grid={"train_seed": [1]})

@@ -4,7 +4,7 @@ from flows.figures import FIGURES, compare_trackers, markdown
 
 
 def metrics(**changes: float | None) -> dict:
-    """Metrics of two rounds, whose last tracker has 0.02 everywhere but in the given figures (`head_scan.missing`)."""
+    """Metrics of two rounds, whose last tracker, the exported one, has 0.02 everywhere but in the given figures (`head_scan.missing`)."""
     tracker = {dataset: {} for dataset, _ in FIGURES}
     for dataset, name in FIGURES:
         tracker[dataset][name] = changes.get(f"{dataset}.{name}", 0.02)
@@ -25,6 +25,13 @@ def test_one_figure_may_be_worse_by_the_tolerance_but_not_by_more():
     assert compare_trackers(metrics(**within), metrics(), 0.05).reasons == []
     (reason,) = compare_trackers(metrics(**beyond), metrics(), 0.05).reasons
     assert reason == "real_clips rt_jitter is worse by 6.0%, more than 5.0%: 0.0212 after 0.02"
+
+
+def test_the_exported_round_is_judged_and_not_a_later_one():
+    better = metrics(**{f"{dataset}.{name}": 0.01 for dataset, name in FIGURES})
+    better["rounds"]["r2"] = metrics()["rounds"]["r1"] | {"detector": {}}
+    assert compare_trackers(better, metrics(), 0.05).reasons != []
+    assert compare_trackers(better | {"exported": "r1"}, metrics(), 0.05).reasons == []
 
 
 def test_the_same_is_no_better():

@@ -204,7 +204,7 @@ def test_a_heading_sorts_and_no_value_stays_last(opened):
 def test_what_the_page_says(opened):
     assert opened.title() == "STRRN: state of the project"
     facts = opened.locator(".facts").inner_text()
-    assert "dvc.lock is up to date" in facts and "Last round: r1" in facts and NASTY in facts and "changed since" not in facts
+    assert "dvc.lock is up to date" in facts and "Exported round: r1" in facts and NASTY in facts and "changed since" not in facts
     # 3 % against 5 % of r0's detector.
     assert opened.locator(".tile").first.inner_text().split("\n") == [
         "error, rendered clips",
@@ -303,7 +303,7 @@ def test_experiments_and_releases_are_read_from_git(project, monkeypatch):
     assert (found["lost"].values, found["gate<b>"].rounds) == (None, {})
     versions = {(one.artifact, one.version, one.taken_back) for one in state.releases()}
     assert versions == {("tracker", "1.10.0", False), ("detector", "0.9.0", True)}
-    assert all(one.commit == state.head().name and list(one.rounds) == ["r0", "r1"] for one in state.releases())
+    assert all(one.commit == state.head().name and list(one.rounds) == ["r0", "r1"] and one.exported == "r1" for one in state.releases())
     assert state.contents(["HEAD:source", "HEAD:nothing", "HEAD:source"]) == {"HEAD:source": "1", "HEAD:nothing": None}
 
 

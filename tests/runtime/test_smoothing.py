@@ -109,6 +109,14 @@ def test_half_of_a_small_motion_and_three_quarters_of_a_larger_one_are_followed(
         assert (steadier(placed((100 + moved, 100)), D)[:, 0].mean() - 100) / moved == pytest.approx(share, abs=0.01)
 
 
+def test_frames_with_one_timestamp_do_no_harm():
+    steadier = PoseFilter(0.02)
+    for frame, elapsed in enumerate((1.0, 1.0, 0.0, 1e-6, 1.0, 1.0)):
+        seen = placed((100 + frame, 100))
+        given = steadier(seen, D, elapsed)
+        np.testing.assert_allclose(given, seen, atol=2.0)
+
+
 def test_a_steadier_that_is_off_and_points_that_are_not_finite_pass_through():
     seen = placed((5, 5))
     assert PoseFilter(0.0)(seen, D) is seen

@@ -1,10 +1,12 @@
 """What a program uses, over real ONNX files that follow a bright square."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import strrn.runtime
 from strrn.runtime import FaceState, RunningMode, State, Tracker
 from strrn.runtime.parameters import Mode
 from strrn.runtime.tracker import default_models
@@ -138,7 +140,9 @@ def test_a_search_of_long_ago_is_not_believed(monkeypatch):
 
 
 def test_points_can_be_had_as_they_are_seen():
-    assert tracker(smooth=False)._loop._parameters.smoothing == 0.0
+    package = Path(strrn.runtime.__file__).parent / "weights"
+    seen, given = (Tracker(package, smooth=smooth)._loop._parameters for smooth in (False, True))
+    assert (seen.smoothing, seen.steadiness) == (0, 0) and given.smoothing > 0 and given.steadiness > 0
     assert tracker()._loop._parameters == tiny.PARAMETERS
     assert tracker(method="detector")._loop._parameters.mode is Mode.detector
 

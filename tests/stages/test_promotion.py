@@ -28,6 +28,16 @@ def test_a_round_that_is_worse_on_validation_clips_is_not_promoted(scored, areas
     assert validation_scores() == {f"r{number}": area for number, area in enumerate(areas) if area is not None}
 
 
+def test_best_needs_the_scores_of_all_rounds(scored):
+    scored(0.6, 0.7)
+    with pytest.raises(
+        FileNotFoundError, match=r"r2.json: the round has not been scored; run `dvc repro evaluate`, or set export.round to last"
+    ):
+        chosen_round("best")
+    scored(0.6, None, 0.5)  # of another scheme, say
+    assert chosen_round("best") == "r2"
+
+
 def test_a_round_can_be_named_without_scores(scored):
     assert chosen_round("last") == "r2" and chosen_round("r1") == "r1"
     with pytest.raises(ValueError, match="found 'r9', expected `best`, `last` or one of"):
