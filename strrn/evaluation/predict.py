@@ -96,7 +96,8 @@ def cycle_error(models: Models, before: np.ndarray, points_before: np.ndarray, p
     """The cycle check between two neighbouring frames: rmse(Track(I^{t-1}, p^t), p^{t-1}) / d.
 
     before: frame t-1, RGB uint8; points_before, points_after: p^{t-1}, p^t in frame pixels. For the points of a detector this is L_det
-    of Algorithm 1; for those of a tracker alone it is L_tck along its own path (with a `detector_share`, between the two).
+    of Algorithm 1; for those of a tracker alone it is L_tck along its own path (with a `detector_share`, between the two; smoothing and the
+    steadier face add to it).
     """
     transform = fit_similarity(points_after, models.reference_shape, models.size)
     (back_crop,) = models.track([transform.crop(before, models.stride)], transform.to_crop(points_after)[None])
