@@ -14,12 +14,14 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -107,7 +109,7 @@ def annotate(
             annotate_video.submit(str(path), name, str(target / name), models, identity, faces)
             for path, name in zip(found, names, strict=True)
         ]
-        rows = [_row(name, job.result(raise_on_failure=False)) for name, job in zip(names, jobs, strict=True)]
+        rows = [_row(name, _result(job)) for name, job in zip(names, jobs, strict=True)]
     except BaseException:  # cancelled: the videos that are being tracked have to end too, or the threads would wait for them
         cluster.end_all()
         raise
@@ -118,6 +120,13 @@ def annotate(
         reasons = "\n".join(f"{row['video']}: {row['detail']}" for row in failed)
         raise RuntimeError(f"{len(failed)} of {len(rows)} videos failed, the others are done. Run again for these alone:\n{reasons}")
     return rows
+
+
+def _result(job: PrefectFuture) -> object:
+    """Of a task, or its exception. Asked for once a second: a Ctrl-C that the system hands to another thread does not wake this one."""
+    while True:
+        with suppress(TimeoutError):
+            return job.result(timeout=1, raise_on_failure=False)
 
 
 def find_videos(root: Path, out: Path) -> list[Path]:
