@@ -32,7 +32,7 @@ from flows.graph import DVC
 from flows.tables import Table, beside_the_paper, read_table
 from flows.train import stage_environment
 from strrn.core.environment import PACKAGES, environment
-from strrn.core.summary import STILLS, VALIDATION, exported_round
+from strrn.core.summary import STILLS, VALIDATION_METRIC, exported_round, validation_area
 
 DATASETS = ("rendered_test", "head_scan")
 COLUMNS = {
@@ -43,7 +43,6 @@ COLUMNS = {
     "missing": ("missing, %", 100),
 }
 ERROR = "nme_inter_ocular"
-AREA = "auc_0.08_inter_ocular"
 REAL_COLUMNS = {"rt_jitter": ("rt_jitter, % of d", 100), "cycle_error": ("cycle error, % of d", 100), "lost": ("lost, %", 100)}
 MARGINS = (ERROR, "residual_jitter", "rt_jitter")  # whose change from r0's detector to the last tracker is said
 CONTROL = "supervised"  # the arm that other arms of a method are measured by, where it has one of this name
@@ -120,10 +119,11 @@ def paper_table(plan: Table, seeds: Sequence[int], command: str) -> list[str]:
 
 def exported_tracker(metrics: dict) -> dict[str, float | None]:
     """The columns of one experiment: error and jitter of the exported tracker on both test sets, and `validation`, by which runs are ranked
-    as rounds are: the area under its curve of errors up to 8 % on the validation clips, None where there are none."""
-    tracker = metrics["rounds"][exported_round(metrics)]["tracker"]
+    as rounds are, see `validation_area`."""
+    systems = metrics["rounds"][exported_round(metrics)]
+    tracker = systems["tracker"]
     columns = {f"{dataset} {column}": tracker[dataset][column] for dataset in DATASETS for column in (ERROR, "residual_jitter")}
-    return columns | {"validation": tracker.get(VALIDATION, {}).get(AREA)}
+    return columns | {"validation": validation_area(systems)}
 
 
 def best(rows: list[dict]) -> dict | None:
@@ -147,7 +147,7 @@ def conclusion(runs: Runs, rows: list[dict]) -> list[str]:
         return [*lines, "No experiment has validation clips.", ""]
     return [
         *lines,
-        f"Best on the validation clips: `{first['experiment']}`, {AREA} {first['validation']:.4f}. Take it over with",
+        f"Best on the validation clips: `{first['experiment']}`, {VALIDATION_METRIC} {first['validation']:.4f}. Take it over with",
         f"`dvc exp apply '{first['experiment']}'`, then `git commit`.",
         "",
     ]

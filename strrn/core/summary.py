@@ -55,6 +55,7 @@ WITHOUT_TRUTH = (
 
 DATASETS = {"rendered_test": WITH_TRUTH, "head_scan": WITH_TRUTH, "real_clips": WITHOUT_TRUTH}  # the default ones
 VALIDATION = "rendered_val"  # by which rounds and settings are chosen
+VALIDATION_METRIC = "auc_0.08"  # of frames, so that those without a face count
 STILLS = {"rendered": "stills_test", "own": "own_test", "300w": "300w_test"}  # labelled pictures, by their source
 TITLES = {
     "rendered_test": "rendered clips",
@@ -71,6 +72,13 @@ def exported_round(metrics: Mapping) -> str | None:
     """The round of reports/metrics.json whose models are exported: in files of older versions, which do not name it, the last; None without
     rounds."""
     return metrics.get("exported") or next(reversed(metrics.get("rounds") or {}), None)
+
+
+def validation_area(systems: Mapping[str, Mapping]) -> float | None:
+    """What rounds and runs are chosen by, of {system: {dataset: scores}}: the area under the curve of the tracker's errors on the validation
+    clips, by the scheme's first normaliser; None without such clips, as where the scheme has points that the rendered truth has not."""
+    scores = systems[LAST_SYSTEM].get(VALIDATION) or {}
+    return next((value for name, value in scores.items() if name.startswith(VALIDATION_METRIC)), None)
 
 
 def shown_datasets(rounds: Mapping[str, Mapping]) -> dict[str, tuple[Figure, ...]]:

@@ -34,7 +34,7 @@ from strrn.stages.paths import (
     REPORTS,
     SCORES,
 )
-from strrn.stages.promotion import BEST, chosen_round, validation_scores
+from strrn.stages.promotion import BEST, chosen_round, validation_areas
 from strrn.stages.rounds import FIRST, round_names
 
 PLOTS = REPORTS / "plots"
@@ -119,7 +119,7 @@ def main() -> None:
     content = {
         "first_round": FIRST,
         "promoted": promoted,
-        "promotion": report.promotion(promoted, validation_scores() if rule == BEST else {}),
+        "promotion": report.promotion(promoted, validation_areas(by_round) if rule == BEST else {}),
         "headline": report.headline(by_round, promoted),
         "summary_groups": report.summary_groups(shown_figures),
         "trackers": [

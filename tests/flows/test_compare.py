@@ -178,7 +178,7 @@ def test_experiments_run_once_and_are_compared(project, environment):
     written = (project / "results.md").read_text()
     assert "| r0 | detector | 2.50 ± 0.71 |" in written and first.stdout == written
     assert "| seeds-two | 7 | 2 | 0.03 | 0.03 | 0.03 | 0.03 | 0.97 | `train_seed=2` |" in written
-    assert "Best on the validation clips: `seeds-one`, auc_0.08_inter_ocular 0.9800." in written
+    assert "Best on the validation clips: `seeds-one`, auc_0.08 0.9800." in written
     assert re.search(rf"Commit \w+; Python 3\.\d+\.\d+, dvc {version('dvc')}, torch .*, numpy .*, prefect .*; .+, \d+ cores\.", written)
     second = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "Running stage" not in second.stderr
@@ -249,4 +249,4 @@ def test_a_papers_table_goes_on_where_a_run_fails_and_shows_it(project, environm
 
 def test_a_cancelled_experiment_ends_with_its_processes_and_the_next_one_runs(project, environment):
     interrupt([sys.executable, "-m", "flows.compare", "endless.yaml"], environment, num_processes=1)
-    assert "`grid-train_seed=1`, auc_0.08_inter_ocular 0.9800" in compare(grid={"train_seed": [1]})
+    assert "`grid-train_seed=1`, auc_0.08 0.9800" in compare(grid={"train_seed": [1]})

@@ -1,8 +1,8 @@
 import pytest
 
-from strrn.core.files import write_json
+from strrn.core.files import read_json, write_json
 from strrn.stages.paths import SCORES
-from strrn.stages.promotion import chosen_round, validation_scores
+from strrn.stages.promotion import chosen_round, validation_areas
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def scored(tmp_path, monkeypatch):
 def test_a_round_that_is_worse_on_validation_clips_is_not_promoted(scored, areas, best):
     scored(*areas)
     assert chosen_round("best") == best and chosen_round("last") == "r2" and chosen_round("r0") == "r0"
-    assert validation_scores() == {f"r{number}": area for number, area in enumerate(areas) if area is not None}
+    rounds = {f"r{number}": read_json(SCORES / f"r{number}.json") for number in range(3)}
+    assert validation_areas(rounds) == {f"r{number}": area for number, area in enumerate(areas) if area is not None}
 
 
 def test_best_needs_the_scores_of_all_rounds(scored):
