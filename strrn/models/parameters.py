@@ -22,9 +22,12 @@ class PatchParameters:
     block: int
     channels: list[int]
     feature_size: int
+    contrast_floor: float
 
     def __post_init__(self) -> None:
         _positive(self, "samples", "block", "feature_size")
+        if self.contrast_floor < 0:
+            raise ValueError(f"contrast_floor must not be negative, found {self.contrast_floor}")
         if not self.sizes or min(self.sizes) <= 0:
             raise ValueError(f"sizes must be a positive size for every look, found {self.sizes}")
 

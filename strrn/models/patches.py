@@ -11,6 +11,7 @@ from strrn.core.landmarks import CONFIDENCE_TOLERANCE
 # The networks put out displacements in tenths of d: typical ones are then of the order of 1, which is what Adam's step size suits.
 DISPLACEMENT_UNIT = 0.1
 MIDDLE = 0.5  # of the range of pixels
+CONTRAST = 0.25  # of normalised patches: about what patches of faces have
 
 
 def block_means(images: Tensor, strides: Iterable[int]) -> dict[int, Tensor]:
@@ -91,6 +92,18 @@ class PatchSampler(nn.Module):
         return window.reshape(-1, self.num_landmarks, self.blocks**2, 3 * self.block**2)
 
 
+def normalised(patches: Tensor, floor: float) -> Tensor:
+    """Patches of PatchSampler without their mean colour, and with one contrast: the light that falls on a face, its shadows and the tone of
+    the skin are left out, the edges stay.
+
+    floor: the contrast, in the range of pixels, below which a patch is mostly noise and is not brought up to the others'.
+    """
+    colours = patches.unflatten(3, (-1, 3))
+    colours = colours - colours.mean((2, 3), keepdim=True)
+    contrast = (colours.square().mean((2, 3, 4), keepdim=True) + floor**2).sqrt()
+    return (colours * (CONTRAST / contrast)).flatten(3)
+
+
 class PatchEncoder(nn.Module):
     """Appearance feature of every patch (eq. 1): two shared convolutions, then a narrow linear map per landmark.
 
@@ -126,13 +139,22 @@ class PatchFeatures(nn.Module):
 
     Every size is sampled in the same number of steps, so that a network that looks several times, from coarse to fine, has one encoder to
     train. sizes: sides of the patches in crop pixels, multiples of the smallest; samples, block, channels, feature_size: see PatchSampler
-    and PatchEncoder.
+    and PatchEncoder. contrast_floor: see `normalised`; 0: patches as they are, as in the papers.
     """
 
     def __init__(
-        self, num_landmarks: int, *, sizes: Sequence[int], samples: int, block: int, channels: tuple[int, int], feature_size: int
+        self,
+        num_landmarks: int,
+        *,
+        sizes: Sequence[int],
+        samples: int,
+        block: int,
+        channels: tuple[int, int],
+        feature_size: int,
+        contrast_floor: float,
     ) -> None:
         super().__init__()
+        self.contrast_floor = contrast_floor
         self.samplers = nn.ModuleList(PatchSampler(num_landmarks, size, samples, block) for size in sizes)
         self.encoder = PatchEncoder(self.samplers[0], channels, feature_size)
         strides = [sampler.stride for sampler in self.samplers]
@@ -152,7 +174,10 @@ class PatchFeatures(nn.Module):
 
     def forward(self, pixels: list[Tensor], look: int, points: Tensor) -> Tensor:
         """Features (B, size) of the patches of size number `look` around points (B, L, 2)."""
-        return self.encoder(self.samplers[look](pixels[look], points)).flatten(1)
+        patches = self.samplers[look](pixels[look], points)
+        if self.contrast_floor:
+            patches = normalised(patches, self.contrast_floor)
+        return self.encoder(patches).flatten(1)
 
 
 class Confidence(nn.Module):

@@ -11,7 +11,10 @@ from strrn.training.distil import round_seed
 from tests.runtime.tiny import METADATA, REFERENCE, SIZE
 
 SMALL = {
-    "mdm": {"hidden_size": 8, "patches": {"sizes": [96, 48], "samples": 8, "block": 4, "channels": [4, 4], "feature_size": 4}},
+    "mdm": {
+        "hidden_size": 8,
+        "patches": {"sizes": [96, 48], "samples": 8, "block": 4, "channels": [4, 4], "feature_size": 4, "contrast_floor": 0.02},
+    },
     "hgn": {"input_size": 64, "num_stacks": 1, "channels": 4, "depth": 1, "sigma": 1.5},
 }
 

@@ -6,7 +6,7 @@ from strrn.core.landmarks import load_scheme, scheme_to_dict
 from strrn.models import checkpoint
 
 SIZE = 64
-PATCHES = {"sizes": [16, 8], "samples": 8, "block": 4, "channels": [4, 4], "feature_size": 4}
+PATCHES = {"sizes": [16, 8], "samples": 8, "block": 4, "channels": [4, 4], "feature_size": 4, "contrast_floor": 0.02}
 PARAMETERS = {
     "mdm": {"hidden_size": 16, "patches": PATCHES},
     "hgn": {"input_size": 32, "num_stacks": 2, "channels": 8, "depth": 2, "sigma": 1.5},

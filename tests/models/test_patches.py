@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from strrn.models.patches import MIDDLE, PatchSampler, block_means
+from strrn.models.patches import CONTRAST, MIDDLE, PatchFeatures, PatchSampler, block_means, normalised
 
 
 def ramp(size: int) -> torch.Tensor:
@@ -46,3 +46,25 @@ def test_a_size_that_does_not_divide_is_refused():
         PatchSampler(68, 30, 12, 4)
     with pytest.raises(ValueError, match="15 is not a multiple of the block's 4"):
         PatchSampler(68, 30, 15, 4)
+
+
+def test_normalised_patches_do_not_tell_light_and_colour_but_flat_ones_stay_flat():
+    patches = torch.rand(2, 5, 9, 48, generator=torch.Generator().manual_seed(0)) - 0.5
+    even = normalised(patches, 0.001)
+    colours = even.unflatten(3, (-1, 3))
+    torch.testing.assert_close(colours.mean((2, 3)), torch.zeros(2, 5, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(colours.square().mean((2, 3, 4)).sqrt(), torch.full((2, 5), CONTRAST), atol=1e-4, rtol=0)
+    light, colour = torch.tensor([0.3, 0.7])[:, None, None, None], torch.tensor([0.2, 0.0, -0.1]).repeat(16)
+    torch.testing.assert_close(normalised(patches * light + colour, 0.001), even, atol=1e-3, rtol=0)
+    assert normalised(patches * 1e-3, 0.02).abs().max() < 0.02
+
+
+def test_a_network_sees_the_same_in_any_light():
+    image, points = torch.rand(1, 3, 60, 60, generator=torch.Generator().manual_seed(0)), 20 + 20 * torch.rand(1, 4, 2)
+    sizes = {"sizes": [16], "samples": 8, "block": 4, "channels": [4, 4], "feature_size": 4}
+    torch.manual_seed(0)
+    dark, floor = image * 0.5, 0.001
+    for even, same in ((floor, True), (0.0, False)):
+        features = PatchFeatures(4, **sizes, contrast_floor=even)
+        seen, seen_dark = (features(features.pixels(block_means(picture, [2])[2]), 0, points) for picture in (image, dark))
+        assert torch.allclose(seen, seen_dark, atol=1e-3) == same
