@@ -478,6 +478,16 @@ def test_the_face_as_a_whole_is_given_steadier_than_it_is_tracked(world):
         np.testing.assert_array_equal(face.points_frame, face.raw_points_frame)
 
 
+def test_a_frame_that_cannot_be_true_leaves_a_steady_face_where_it_was(world):
+    scene = world(lambda n: moving(0), 12)
+    scene.track = lambda crop, start: scene._truth_in(crop) + (400 * (crop[0, 0, 0] == 6))  # leaps out of the picture and back
+    scene.find_near = lambda picture, box: []
+    seen = scene.run(replace(PARAMETERS, steadiness=0.05))
+    assert [face.state.name for face in seen[5:9]] == ["tracking", "uncertain", "uncertain", "tracking"]
+    for face in seen:
+        np.testing.assert_allclose(face.points_frame, moving(0), atol=1e-3)
+
+
 def test_a_search_that_is_not_ready_is_asked_again(world):
     scene = world(moving, 6)
     answers = iter([None, None, None, [Face(bounding_box(moving(3)), moving(3), 0.9)]])

@@ -1,6 +1,7 @@
 """BRF's head in the deployed loop, over real ONNX files that follow a bright square."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,19 @@ def test_the_backbone_does_not_notice_the_head():
     moved = [np.abs(face.points_frame - face.raw_points_frame).max() for face in refined]
     assert moved[0] == 0 and min(moved[1:]) > 0.05  # the first frame has no past
     np.testing.assert_allclose(refined[5].box, [*refined[5].points_frame.min(0), *refined[5].points_frame.max(0)])
+
+
+def test_refined_points_are_given_steadier_and_remembered_as_they_were():
+    pair, shown = ModelPair(tiny.refined_dir()), []
+    for steadiness in (0.0, 0.5):
+        loop = pair.face_tracker(tiny.SquareFaces(), replace(pair.info.runtime, steadiness=steadiness), refine=True)
+        shown.append([loop(frame)[0] for frame in FRAMES])
+    moved = [np.abs(steady.points_frame - plain.points_frame).max() for plain, steady in zip(*shown, strict=True)]
+    assert moved[0] == 0 and min(moved[2:]) > 0.02
+    for plain, steady in zip(*shown, strict=True):
+        np.testing.assert_array_equal(plain.raw_points_frame, steady.raw_points_frame)
+        sides = [np.linalg.norm(np.diff(face.points_frame, axis=0), axis=1) for face in (plain, steady)]
+        np.testing.assert_allclose(sides[1] / sides[0], (sides[1] / sides[0]).mean(), rtol=1e-3)  # the shape is BRF's
 
 
 def test_a_head_that_has_learned_nothing_changes_nothing():
