@@ -99,6 +99,25 @@ def fit_similarity(source: np.ndarray, target: np.ndarray, size: int) -> CropTra
     return CropTransform(float(a), float(b), float(shift[0]), float(shift[1]), int(size))
 
 
+def fit_similarities(sources: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(N, 4) similarities a, b, x, y, for `similar`, that take sources (N, L, 2) to targets with the least error by weights (N, L)."""
+    weights = (weights / weights.sum(1, keepdims=True))[..., None]
+    middle, target = ((weights * part).sum(1) for part in (sources, targets))
+    shape, goal = sources - middle[:, None], targets - target[:, None]
+    norm = (weights * shape**2).sum((1, 2))
+    a = (weights * shape * goal).sum((1, 2)) / norm
+    b = (weights[..., 0] * (shape[..., 0] * goal[..., 1] - shape[..., 1] * goal[..., 0])).sum(1) / norm
+    turned = np.stack([a * middle[:, 0] - b * middle[:, 1], b * middle[:, 0] + a * middle[:, 1]], 1)
+    return np.concatenate([a[:, None], b[:, None], target - turned], 1)
+
+
+def similar(points: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+    """Points (N, L, 2) where the similarities (N, 4) of `fit_similarities` put them."""
+    a, b = similarities[:, 0, None], similarities[:, 1, None]
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([a * x - b * y, b * x + a * y], -1) + similarities[:, None, 2:]
+
+
 def mean_shape(shapes: np.ndarray, size: int, fill: float, iterations: int = 10) -> np.ndarray:
     """Generalised Procrustes mean of shapes (N, L, 2), placed upright in a crop: (L, 2) float32 in crop pixels.
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from strrn.core.geometry import fit_similarities, similar
+
 ITERATIONS = 8
 PLACED_AFTER = 2  # iterations before neighbours help to place a face: until then the weights know little
 SURE = 10.0  # how much more a point of a frame that passed the check weighs
@@ -56,7 +58,7 @@ def follow(
     shapes = np.repeat((best - best.mean(0))[None], len(seen), 0)
     agreement = np.ones_like(expected)
     for iteration in range(ITERATIONS):
-        places = fit_places(shapes, seen, prior * agreement)
+        places = fit_similarities(shapes, seen, prior * agreement)
         if iteration >= PLACED_AFTER:
             support = agreement.mean(1) ** 3
             places = support[:, None] * places + (1 - support)[:, None] * local_quadratic(places, apart, of_motion * sure * support)
@@ -66,7 +68,7 @@ def follow(
         weights = prior * agreement
         shapes = np.einsum("ts,sl,slk->tlk", of_shape, weights, brought_back) / (of_shape @ weights)[..., None]
     agreement = _agreement(brought_back, shapes, parameters.deviation * distance)
-    return agreement[..., None] * seen + (1 - agreement[..., None]) * to_picture(shapes, places), agreement.mean(1)
+    return agreement[..., None] * seen + (1 - agreement[..., None]) * similar(shapes, places), agreement.mean(1)
 
 
 def _agreement(points: np.ndarray, shapes: np.ndarray, half: float) -> np.ndarray:
@@ -74,27 +76,8 @@ def _agreement(points: np.ndarray, shapes: np.ndarray, half: float) -> np.ndarra
     return 1 / (1 + (np.linalg.norm(points - shapes, axis=-1) / half) ** 2)
 
 
-def fit_places(shapes: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(T, 4) similarities a, b, x, y that take shapes (T, L, 2) to points with the least squared error by weights (T, L)."""
-    weights = (weights / weights.sum(1, keepdims=True))[..., None]
-    middle, target = ((weights * part).sum(1) for part in (shapes, points))
-    shape, goal = shapes - middle[:, None], points - target[:, None]
-    norm = (weights * shape**2).sum((1, 2))
-    a = (weights * shape * goal).sum((1, 2)) / norm
-    b = (weights[..., 0] * (shape[..., 0] * goal[..., 1] - shape[..., 1] * goal[..., 0])).sum(1) / norm
-    turned = np.stack([a * middle[:, 0] - b * middle[:, 1], b * middle[:, 0] + a * middle[:, 1]], 1)
-    return np.concatenate([a[:, None], b[:, None], target - turned], 1)
-
-
-def to_picture(shapes: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Shapes (T, L, 2) where the similarities (T, 4) of `fit_places` put them."""
-    a, b = places[:, 0, None], places[:, 1, None]
-    x, y = shapes[..., 0], shapes[..., 1]
-    return np.stack([a * x - b * y, b * x + a * y], -1) + places[:, None, 2:]
-
-
 def to_shape(points: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The inverse of `to_picture`."""
+    """The inverse of `similar`."""
     a, b = places[:, 0, None], places[:, 1, None]
     x, y = np.moveaxis(points - places[:, None, 2:], -1, 0)
     return np.stack([a * x + b * y, a * y - b * x], -1) / (a**2 + b**2)[..., None]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from strrn.core.confidence import expected_error
+from strrn.core.geometry import fit_similarities, similar
 
 
 class Smoother:
@@ -29,7 +30,8 @@ class Smoother:
         variance = variance + self.strength**2 * elapsed
         gain = variance / (variance + expected)
         self._variance = (1 - gain) * variance
-        predicted = _carried(before, seen, 1 / (expected + 1e-4))
+        as_a_whole = fit_similarities(before[None], seen[None], 1 / (expected[None] + 1e-4))
+        predicted = similar(before[None], as_a_whole)[0]
         return (predicted + gain[:, None] * (seen - predicted)).astype(np.float32)
 
 
@@ -77,14 +79,3 @@ class PoseFilter:
         along, across = (own_x * x + own_y * y).sum(), (own_x * y - own_y * x).sum()
         size = np.log(np.hypot(along, across) / (own_x**2 + own_y**2).sum())
         return np.array([*centre, size, np.arctan2(across, along)])
-
-
-def _carried(before: np.ndarray, seen: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """`before` under the similarity that takes it to `seen` with the least weighted squared error."""
-    weights = (weights / weights.sum())[:, None]
-    middle, target = (weights * before).sum(0), (weights * seen).sum(0)
-    shape, goal = before - middle, seen - target
-    norm = (weights * shape**2).sum()
-    a = (weights * shape * goal).sum() / norm
-    b = (weights[:, 0] * (shape[:, 0] * goal[:, 1] - shape[:, 1] * goal[:, 0])).sum() / norm
-    return shape @ np.array([[a, b], [-b, a]]) + target

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from strrn.methods.trajectory import TrajectoryParameters, fit_places, follow, local_quadratic, to_picture, to_shape
+from strrn.core.geometry import fit_similarities, similar
+from strrn.methods.trajectory import TrajectoryParameters, follow, local_quadratic, to_shape
 from tests.models.small import reference_shape
 
 PARAMETERS = TrajectoryParameters(shape_frames=2.0, motion_frames=2.0, deviation=0.05, min_support=0.3)
@@ -20,7 +21,7 @@ def moving_face() -> np.ndarray:
     shapes[:, 48:, 1] += (1.5 * np.sin(time))[:, None]  # the mouth opens
     angle, scale = 0.2 * np.sin(time), 1 + 0.1 * np.cos(time)
     places = np.stack([scale * np.cos(angle), scale * np.sin(angle), 100 + 60 * np.sin(time), 80 + 10 * time**2], 1)
-    return to_picture(shapes, places)
+    return similar(shapes, places)
 
 
 def errors(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -69,11 +70,11 @@ def test_frames_far_away_do_not_matter():
 def test_places_are_found_and_undone():
     places = np.array([[1.2, 0.3, 5.0, -7.0], [0.8, -0.1, 100.0, 3.0]])
     shapes = np.stack([SHAPE, SHAPE * [1, 0.9]])
-    points = to_picture(shapes, places)
-    np.testing.assert_allclose(fit_places(shapes, points, np.random.default_rng(0).random((2, 68)) + 0.1), places, atol=1e-9)
+    points = similar(shapes, places)
+    np.testing.assert_allclose(fit_similarities(shapes, points, np.random.default_rng(0).random((2, 68)) + 0.1), places, atol=1e-9)
     np.testing.assert_allclose(to_shape(points, places), shapes, atol=1e-9)
     # By hand: a quarter turn takes x to y.
-    np.testing.assert_allclose(to_picture(np.array([[[1.0, 0.0]]]), np.array([[0.0, 1.0, 2.0, 3.0]])), [[[2.0, 4.0]]])
+    np.testing.assert_allclose(similar(np.array([[[1.0, 0.0]]]), np.array([[0.0, 1.0, 2.0, 3.0]])), [[[2.0, 4.0]]])
 
 
 def test_a_parabola_is_its_own_local_quadratic():
