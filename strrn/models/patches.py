@@ -98,10 +98,11 @@ def normalised(patches: Tensor, floor: float) -> Tensor:
 
     floor: the contrast, in the range of pixels, below which a patch is mostly noise and is not brought up to the others'.
     """
-    colours = patches.unflatten(3, (-1, 3))
-    colours = colours - colours.mean((2, 3), keepdim=True)
-    contrast = (colours.square().mean((2, 3, 4), keepdim=True) + floor**2).sqrt()
-    return (colours * (CONTRAST / contrast)).flatten(3)
+    samples = patches.shape[3] // 3
+    of_colour = torch.eye(3, dtype=patches.dtype, device=patches.device).repeat(samples, samples) / samples
+    colour = patches.mean(2, keepdim=True) @ of_colour  # a product is several times faster than a mean over a stride of 3
+    contrast = (patches.square().mean((2, 3), keepdim=True) - colour.square().mean(3, keepdim=True) + floor**2).sqrt()
+    return (patches - colour) * (CONTRAST / contrast)
 
 
 class PatchEncoder(nn.Module):
