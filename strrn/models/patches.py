@@ -140,7 +140,8 @@ class PatchFeatures(nn.Module):
 
     Every size is sampled in the same number of steps, so that a network that looks several times, from coarse to fine, has one encoder to
     train. sizes: sides of the patches in crop pixels, multiples of the smallest; samples, block, channels, feature_size: see PatchSampler
-    and PatchEncoder. contrast_floor: see `normalised`; 0: patches as they are, as in the papers.
+    and PatchEncoder. contrast_floor: see `normalised`; 0: patches as they are, as in the papers, and as of models whose
+    header says nothing of it.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class PatchFeatures(nn.Module):
         block: int,
         channels: tuple[int, int],
         feature_size: int,
-        contrast_floor: float,
+        contrast_floor: float = 0.0,
     ) -> None:
         super().__init__()
         self.contrast_floor = contrast_floor
