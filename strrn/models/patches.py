@@ -101,8 +101,9 @@ def normalised(patches: Tensor, floor: float) -> Tensor:
     samples = patches.shape[3] // 3
     of_colour = torch.eye(3, dtype=patches.dtype, device=patches.device).repeat(samples, samples) / samples
     colour = patches.mean(2, keepdim=True) @ of_colour  # a product is several times faster than a mean over a stride of 3
-    contrast = (patches.square().mean((2, 3), keepdim=True) - colour.square().mean(3, keepdim=True) + floor**2).sqrt()
-    return (patches - colour) * (CONTRAST / contrast)
+    edges = patches - colour
+    contrast = (edges.square().mean((2, 3), keepdim=True) + floor**2).sqrt()  # of a difference of squares bfloat16 would make NaN
+    return edges * (CONTRAST / contrast)
 
 
 class PatchEncoder(nn.Module):

@@ -68,3 +68,9 @@ def test_a_network_sees_the_same_in_any_light():
         features = PatchFeatures(4, **sizes, contrast_floor=even)
         seen, seen_dark = (features(features.pixels(block_means(picture, [2])[2]), 0, points) for picture in (image, dark))
         assert torch.allclose(seen, seen_dark, atol=1e-3) == same
+
+
+def test_flat_bright_patches_are_finite_in_bfloat16():
+    patches = torch.linspace(0.25, 0.5, 400)[None, :, None, None].expand(1, 400, 9, 48)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.isfinite(normalised(patches, 0.02)).all()
