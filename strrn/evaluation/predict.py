@@ -73,10 +73,12 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
             points, confidence = detector(network_input(crops, detector.stride // stride))
         return points.numpy(), confidence.numpy()
 
-    def track(crops: Sequence[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
+    def track(crops: Sequence[np.ndarray], start: np.ndarray, crops_before: Sequence[np.ndarray], before: np.ndarray) -> np.ndarray:
+        def tensors(crops: Sequence[np.ndarray], points: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            return network_input(crops, tracker.stride // stride), torch.from_numpy(np.ascontiguousarray(points, np.float32))
+
         with torch.inference_mode():
-            start = torch.from_numpy(np.ascontiguousarray(start_points_crop, np.float32))
-            return tracker(network_input(crops, tracker.stride // stride), start).numpy()
+            return tracker(*tensors(crops, start), *tensors(crops_before, before)).numpy()
 
     return Models(
         detect=detect,
@@ -92,15 +94,17 @@ def torch_models(detector_file: Path, tracker_file: Path) -> Models:
     )
 
 
-def cycle_error(models: Models, before: np.ndarray, points_before: np.ndarray, points_after: np.ndarray) -> float:
+def cycle_error(models: Models, before: np.ndarray, after: np.ndarray, points_before: np.ndarray, points_after: np.ndarray) -> float:
     """The cycle check between two neighbouring frames: rmse(Track(I^{t-1}, p^t), p^{t-1}) / d.
 
-    before: frame t-1, RGB uint8; points_before, points_after: p^{t-1}, p^t in frame pixels. For the points of a detector this is L_det
-    of Algorithm 1; for those of a tracker alone it is L_tck along its own path (with a `detector_share`, between the two; smoothing and the
-    steadier face add to it).
+    before, after: frames t-1 and t, RGB uint8; points_before, points_after: p^{t-1}, p^t in frame pixels. For the points of a detector this
+    is L_det of Algorithm 1; for those of a tracker alone it is L_tck along its own path (with a `detector_share`, between the two;
+    smoothing and the steadier face add to it).
     """
     transform = fit_similarity(points_after, models.reference_shape, models.size)
-    (back_crop,) = models.track([transform.crop(before, models.stride)], transform.to_crop(points_after)[None])
+    crop, crop_after = (transform.crop(frame, models.stride) for frame in (before, after))
+    start = transform.to_crop(points_after)[None]
+    (back_crop,) = models.track([crop], start, [crop_after], start)
     back = transform.to_frame(back_crop)
     squared = np.square(back.astype(np.float64) - points_before).sum(-1)
     return float(np.sqrt(squared.mean()) / models.scheme.distance(points_before))
@@ -113,7 +117,7 @@ def run_clip(models: Models, clip: EvaluationClip, parameters: RuntimeParameters
     for _, _, frame in islice(read_frames(clip.path), max_frames):
         face = (tracker(frame) or [tracker.nobody()])[0]
         measurable = clip.truth is None and before is not None and faces[-1].has_points and face.has_points
-        cycles.append(cycle_error(models, before, faces[-1].points_frame, face.points_frame) if measurable else np.nan)
+        cycles.append(cycle_error(models, before, frame, faces[-1].points_frame, face.points_frame) if measurable else np.nan)
         faces.append(face)
         before = frame
     return _result(faces, cycles)

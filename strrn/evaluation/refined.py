@@ -78,4 +78,8 @@ def _of_whole_crops(models: Models) -> object:
     """`models.track` for crops that were not reduced."""
     from strrn.core.images import reduce_image
 
-    return lambda crops, starts: models.track([reduce_image(crop, models.stride) for crop in crops], starts)
+    def track(crops: Sequence[np.ndarray], starts: np.ndarray, crops_before: Sequence[np.ndarray], before: np.ndarray) -> np.ndarray:
+        reduced, reduced_before = ([reduce_image(crop, models.stride) for crop in some] for some in (crops, crops_before))
+        return models.track(reduced, starts, reduced_before, before)
+
+    return track

@@ -2,7 +2,8 @@
 
 Graphs (batch size free):
     detector: crop (B, h, h, 3) uint8 RGB -> points_crop (B, L, 2), confidence (B, L), float32
-    tracker:  crop (B, h, h, 3) uint8 RGB, start_points_crop (B, L, 2) float32 -> points_crop (B, L, 2) float32
+    tracker:  crop (B, h, h, 3) uint8 RGB, start_points_crop (B, L, 2) float32 -> points_crop (B, L, 2) float32; one with appearance memory
+              also reads crop_before, points_before_crop of the frame that the start comes from
     refiner:  points_crop, before_crop, moved_crop (B, L, 2), confidence, flow_error (B, L), state, and over a backbone with heatmaps patches
               (B, L, m, m), all float32 -> refined_crop (B, L, 2), next state; the state is hidden, cell (B, L, C, k, k), motion (B, 4)
 A detector with heatmaps also gives `heatmaps` (B, L, h, w). `crop` is the crop of `size` pixels averaged over blocks of stride x stride,
@@ -81,20 +82,28 @@ class _TrackerGraph(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, crop: Tensor, start_points_crop: Tensor) -> Tensor:
-        return self.module(to_float(crop), start_points_crop)
+    def forward(
+        self, crop: Tensor, start_points_crop: Tensor, crop_before: Tensor | None = None, points_before_crop: Tensor | None = None
+    ) -> Tensor:
+        if crop_before is None:
+            return self.module(to_float(crop), start_points_crop)
+        return self.module(to_float(crop), start_points_crop, to_float(crop_before), points_before_crop)
 
 
 def export_detector(module: nn.Module, path: Path | str, metadata: Mapping[str, object]) -> None:
     """module: reduced images -> points_crop (B, L, 2), confidence (B, L), with its `stride`. metadata: see `_export`."""
     outputs = ["points_crop", "confidence", *(["heatmaps"] if hasattr(module, "codec") else [])]
-    _export_of_crops(_DetectorGraph(module), (), outputs, path, {**metadata, "kind": "detector"})
+    _export_of_crops(_DetectorGraph(module), {"crop": None}, outputs, path, {**metadata, "kind": "detector"})
 
 
 def export_tracker(module: nn.Module, path: Path | str, metadata: Mapping[str, object]) -> None:
-    """module: reduced images, start_points_crop (B, L, 2) -> points_crop (B, L, 2), with its `stride`. metadata: see `_export`."""
+    """module: reduced images, start_points_crop (B, L, 2), and with `appearance_memory` the same of the frame before -> points_crop
+    (B, L, 2), with its `stride`. metadata: see `_export`."""
     start = torch.tensor(metadata["reference_shape"], dtype=torch.float32).expand(2, -1, -1).contiguous()
-    _export_of_crops(_TrackerGraph(module), (start,), ["points_crop"], path, {**metadata, "kind": "tracker"})
+    inputs = {"crop": None, "start_points_crop": start}
+    if module.appearance_memory:
+        inputs |= {"crop_before": None, "points_before_crop": start.clone()}
+    _export_of_crops(_TrackerGraph(module), inputs, ["points_crop"], path, {**metadata, "kind": "tracker"})
 
 
 def export_refiner(module: Refiner, path: Path | str, metadata: Mapping[str, object], contract: Mapping | None) -> None:
@@ -124,14 +133,13 @@ def refiner_example(module: Refiner, points: Tensor) -> dict[str, Tensor]:
 
 
 def _export_of_crops(
-    graph: nn.Module, points: tuple[Tensor, ...], outputs: list[str], path: Path | str, metadata: Mapping[str, object]
+    graph: nn.Module, inputs: Mapping[str, Tensor | None], outputs: list[str], path: Path | str, metadata: Mapping[str, object]
 ) -> None:
-    """points: examples of the inputs after the crop. metadata: see `_export`."""
+    """inputs: examples by name, None for a crop. metadata: see `_export`."""
     stride = graph.module.stride
     side = metadata["size"] // stride
-    example = (torch.zeros(2, side, side, 3, dtype=torch.uint8), *points)
-    inputs = dict(zip(["crop", "start_points_crop"], example, strict=False))
-    _export(graph, inputs, outputs, path, {**metadata, "stride": stride})
+    example = {name: torch.zeros(2, side, side, 3, dtype=torch.uint8) if value is None else value for name, value in inputs.items()}
+    _export(graph, example, outputs, path, {**metadata, "stride": stride})
 
 
 def _export(graph: nn.Module, example: Mapping[str, Tensor], outputs: list[str], path: Path | str, metadata: Mapping[str, object]) -> None:
@@ -215,7 +223,7 @@ def parity(module: nn.Module, session: "onnxruntime.InferenceSession", crops: np
     """Largest absolute difference between the network's points and the session's, in crop pixels.
 
     crops: (B, size, size, 3) uint8; start_points_crop: (B, L, 2) for a tracker, None for a detector. All at once and one by one, since a
-    graph can be right for one batch size only.
+    graph can be right for one batch size only. The frame before is that of the next crop, for appearance memory.
     """
     feed = {"crop": np.stack([reduce_image(crop, module.stride) for crop in crops])}
     images = to_float(torch.from_numpy(feed["crop"]))
@@ -224,7 +232,10 @@ def parity(module: nn.Module, session: "onnxruntime.InferenceSession", crops: np
             expected = module(images)[0].numpy()
         else:
             feed["start_points_crop"] = np.asarray(start_points_crop, np.float32)
-            expected = module(images, torch.from_numpy(feed["start_points_crop"])).numpy()
+            starts = torch.from_numpy(feed["start_points_crop"])
+            expected = module(images, starts, images.roll(1, 0), starts.roll(1, 0)).numpy()
+            if module.appearance_memory:
+                feed |= {"crop_before": np.roll(feed["crop"], 1, 0), "points_before_crop": np.roll(feed["start_points_crop"], 1, 0)}
     together = session.run(["points_crop"], feed)[0]
     alone = [session.run(["points_crop"], {key: value[i : i + 1] for key, value in feed.items()})[0] for i in range(len(crops))]
     return float(max(np.abs(together - expected).max(), np.abs(np.concatenate(alone) - expected).max()))

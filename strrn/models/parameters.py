@@ -65,6 +65,7 @@ class STRRNParameters:
     geometry: GeometryEncoding
     geometry_feature_size: int
     shape_prior: bool
+    appearance_memory: bool
     patches: PatchParameters
 
     def __post_init__(self) -> None:

@@ -44,6 +44,7 @@ class STRRN(nn.Module):
     shape_prior: NN also gets the deviation of the shape from the reference shape, and adds a linear function of it. Paper: no; there the
     network knows the shape only through logarithms of distances, too coarse to see a deviation of a few percent of d. What no patch tells
     then adds up from frame to frame, and the shape drifts away on a face that stands still; with it, the shape is pulled back.
+    appearance_memory: NN also gets the features of the finest patches about the points in the frame before (`remember`). Paper: no.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class STRRN(nn.Module):
         geometry_feature_size: int,
         shape_prior: bool,
         patches: Mapping[str, object],
+        appearance_memory: bool = False,
     ) -> None:
         super().__init__()
         distance = float(scheme.distance(reference_shape.numpy()))
@@ -64,8 +66,10 @@ class STRRN(nn.Module):
         encoding = GeometryEncoding(geometry)
         relation = None if encoding is GeometryEncoding.none else GeometryRelation(scheme, encoding, distance, geometry_feature_size)
         self.spatial = SpatialModule(PatchFeatures(scheme.num_landmarks, **patches), relation)
+        self.appearance_memory = appearance_memory
+        size = self.spatial.size + (self.spatial.patches.size if appearance_memory else 0)
         self.displacements = nn.ModuleList(
-            Displacement(self.spatial.size, reference_shape.numel(), hidden_size, shape_prior) for _ in self.spatial.patches.samplers
+            Displacement(size, reference_shape.numel(), hidden_size, shape_prior) for _ in self.spatial.patches.samplers
         )
         self.stride = self.spatial.patches.stride
 
@@ -80,26 +84,46 @@ class STRRN(nn.Module):
             cure = "make strrn.patches and mdm.patches equal but for their sizes, or set pretrain.encoder to own"
             raise ValueError(f"the detector's patch encoder does not fit the tracker: {cure}. {error}") from error
 
-    def passes(self, reduced: Tensor, start_points: Tensor, through: bool = False) -> list[Tensor]:
+    @torch.no_grad()
+    def remember(self, reduced: Tensor, points: Tensor) -> Tensor | None:
+        """What a frame shows about points (B, L, 2), for the step to the next: (B, F) without gradient; None without appearance memory."""
+        if not self.appearance_memory:
+            return None
+        patches = self.spatial.patches
+        return patches(patches.pixels(reduced), len(patches) - 1, points)
+
+    def passes(self, reduced: Tensor, start_points: Tensor, memory: Tensor | None = None, through: bool = False) -> list[Tensor]:
         """The points (B, L, 2) after every pass on reduced images; the last is the answer.
 
+        memory: of the frame before, see `remember`; None: what stands about the start now.
         through: do gradients reach the points that a pass looks from through what it sees there? No: a pass learns from where it
         starts, not to move the start of the next one, and training is faster.
         """
         pixels = self.spatial.patches.pixels(reduced)
+        if memory is None:
+            memory = self.remember(reduced, start_points)
         points, ends = start_points, []
         for look, displacement in enumerate(self.displacements):
             at = points if through else points.detach()
             canonical, linear = self.frame(at)
             deviation = (canonical - self.frame.reference) / self.unit
-            points = points + self.unit * displacement(self.spatial(pixels, look, at, canonical), deviation, linear)
+            feature = self.spatial(pixels, look, at, canonical)
+            if memory is not None:
+                feature = torch.cat([feature, memory], 1)
+            points = points + self.unit * displacement(feature, deviation, linear)
             ends.append(points)
         return ends
 
-    def step(self, reduced: Tensor, start_points: Tensor, through: bool = False) -> Tensor:
-        """From one frame to its neighbour, on reduced images: start_points (B, L, 2) -> points_crop (B, L, 2)."""
-        return self.passes(reduced, start_points, through)[-1]
+    def step(self, reduced: Tensor, start_points: Tensor, memory: Tensor | None = None, through: bool = False) -> Tensor:
+        """From one frame to its neighbour, on reduced images: start_points (B, L, 2) -> points_crop (B, L, 2). See `passes`."""
+        return self.passes(reduced, start_points, memory, through)[-1]
 
-    def forward(self, reduced: Tensor, start_points: Tensor) -> Tensor:
-        """Reduced images (B, 3, H, W) in [0, 1], start_points_crop (B, L, 2) -> points_crop (B, L, 2)."""
-        return self.step(reduced, start_points)
+    def forward(
+        self, reduced: Tensor, start_points: Tensor, reduced_before: Tensor | None = None, points_before: Tensor | None = None
+    ) -> Tensor:
+        """Reduced images (B, 3, H, W) in [0, 1], start_points_crop (B, L, 2) -> points_crop (B, L, 2).
+
+        reduced_before, points_before: the frame that the start comes from, and the points there, in its own crop; for appearance memory.
+        """
+        memory = None if reduced_before is None else self.remember(reduced_before, points_before)
+        return self.step(reduced, start_points, memory)

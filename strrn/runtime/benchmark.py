@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 
 from strrn.core.face_detection import FaceDetector
-from strrn.core.geometry import fit_similarity
+from strrn.core.geometry import CropTransform, fit_similarity
 from strrn.core.video import read_frames
 from strrn.runtime.models import ModelPair
 from strrn.runtime.peers import peer_speeds
@@ -65,8 +66,8 @@ def _figures(models: Path, video: Path) -> dict:
     pair = ModelPair(models)
     frames = letterboxed(video, FRAMES)
     faces = FaceDetector()
-    crops, starts, cycles = _material(pair, faces, frames)
-    step, p95 = step_milliseconds(pair.track, [([crop], start[None]) for crop, start in zip(crops, starts, strict=True)])
+    steps, cycles = _material(pair, faces, frames)
+    step, p95 = step_milliseconds(pair.track, steps)
     four = [np.tile(frame, (2, 2, 1)) for frame in frames]
     speed, followed = loop_frames_per_second(pair, four, FACES)
     if followed < 0.9 * FACES:
@@ -74,8 +75,8 @@ def _figures(models: Path, video: Path) -> dict:
     figures = {
         "step_ms_median": step,
         "step_ms_p95": p95,
-        "detector_ms_median": step_milliseconds(pair.detect, [([crop],) for crop in crops])[0],
-        "cycle_ms_median": step_milliseconds(lambda crop, transform, points: pair.track([crop], transform.to_crop(points)[None]), cycles)[0],
+        "detector_ms_median": step_milliseconds(pair.detect, [(crops,) for crops, *_ in steps])[0],
+        "cycle_ms_median": step_milliseconds(partial(_cycle, pair), cycles)[0],
         "loop_frames_per_second": loop_frames_per_second(pair, frames)[0],
         "four_faces_frames_per_second": speed,
     }
@@ -111,21 +112,26 @@ def _peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS
 
 
-def _material(pair: ModelPair, faces: FaceDetector, frames: Sequence[np.ndarray]) -> tuple[list, list, list]:
-    """Crops and start points as the loop has them, and (crop, transform, points) of its cycle checks. ValueError without a face."""
+def _material(pair: ModelPair, faces: FaceDetector, frames: Sequence[np.ndarray]) -> tuple[list, list]:
+    """What `ModelPair.track` is given for a step, and `_cycle` for a check. ValueError without a face."""
     tracker = pair.face_tracker(faces)
-    crops, starts, cycles, before = [], [], [], None
+    steps, cycles, before = [], [], None
     for frame in frames:
         face = next(iter(tracker(frame)), None)
         if before is not None and before.has_points:
             transform = fit_similarity(before.points_frame, pair.info.reference_shape, pair.info.size)
-            crops.append(transform.crop(frame, pair.stride))
-            starts.append(transform.to_crop(before.points_frame))
-            cycles.append((crops[-1], transform, before.points_frame))
+            crop, start = [transform.crop(frame, pair.stride)], transform.to_crop(before.points_frame)[None]
+            steps.append((crop, start, crop, start))
+            cycles.append((crop, transform, before.points_frame))
         before = face
-    if not crops:
+    if not steps:
         raise ValueError("no face is found in this video: give one with a face in view")
-    return crops, starts, cycles
+    return steps, cycles
+
+
+def _cycle(pair: ModelPair, crop: Sequence[np.ndarray], transform: CropTransform, points: np.ndarray) -> np.ndarray:
+    start = transform.to_crop(points)[None]
+    return pair.track(crop, start, crop, start)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
     from strrn.core.face_detection import FaceDetection
 
 Detect = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
-Track = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
+Track = Callable[[Sequence[np.ndarray], np.ndarray, Sequence[np.ndarray], np.ndarray], np.ndarray]
 FindFaces = Callable[[np.ndarray], "list[FaceDetection] | None"]
 FindNear = Callable[[np.ndarray, np.ndarray], "list[FaceDetection]"]
 ConfirmFace = Callable[[np.ndarray, np.ndarray], "FaceDetection | None"]
@@ -74,7 +74,8 @@ class Models:
     """What a tracking loop is built from.
 
     detect: N crops (size // stride, size // stride, 3) uint8 RGB -> points_crop (N, L, 2), confidence (N, L).
-    track: N crops, start_points_crop (N, L, 2) -> points_crop (N, L, 2). Points are in pixels of the whole crop of `size`.
+    track: N crops, start_points_crop (N, L, 2), and of the frame that the start comes from N crops and the points in them (N, L, 2), which
+        appearance memory reads -> points_crop (N, L, 2). Points are in pixels of the whole crop of `size`.
     find_faces: frame (H, W, 3) uint8 RGB -> faces (MTCNN), in any order; None: not known yet, to be asked again with the next frame.
     find_near: frame, box (4,) -> the faces about as large as the box, and near it.
     confirm_face: picture, five points (5, 2) where a face might be -> the face there, or None.
@@ -243,7 +244,7 @@ class FaceTracker:
             face.age += 1
             points = transform.to_frame(face.smoother(start, raw, face.confidence, elapsed))
             implausible = self._implausible(points, frame.shape, transform.scale)
-            face.failure = implausible or self._failed_check(face, frame, points, disagreement)
+            face.failure = implausible or self._failed_check(face, frame, points, crop, transform, disagreement)
             face.failures = face.failures + 1 if face.failure else 0
             face.state = State.uncertain if face.failure else State.tracking
             face.reason = face.failure or "the checks pass again"
@@ -271,7 +272,8 @@ class FaceTracker:
             for face, own in zip(self._faces, confidence, strict=True):
                 face.confidence = np.asarray(own, np.float32)
             return detected, [None] * len(crops)
-        tracked = self._models.track(crops, starts)
+        points_before = np.stack([face.transform.to_crop(face.points) for face in self._faces])
+        tracked = self._models.track(crops, starts, [face.crop for face in self._faces], points_before)
         disagreements: list[float | None] = [None] * len(crops)
         share, every = self._parameters.detector_share, self._parameters.detect_every
         # Not all faces in the same frame.
@@ -405,9 +407,12 @@ class FaceTracker:
         mean = float(np.mean(confidence))
         return "" if mean >= self._parameters.min_confidence else f"detector confidence {mean:.2f}"
 
-    def _failed_check(self, face: _Face, frame: np.ndarray, points: np.ndarray, disagreement: float | None) -> str:
+    def _failed_check(
+        self, face: _Face, frame: np.ndarray, points: np.ndarray, crop: np.ndarray, transform: CropTransform, disagreement: float | None
+    ) -> str:
         """The first of the checks that are due (all, while the face is uncertain) that the new points fail; empty if none.
 
+        crop, transform: in which the points were found.
         disagreement: of `_step`; None where the detector has not looked at this frame beside the tracker.
         """
         limits = self._parameters
@@ -417,15 +422,15 @@ class FaceTracker:
 
         in_tracker_mode = limits.mode is Mode.tracker
         if in_tracker_mode and due(limits.cycle_every):
-            (back_crop,) = self._models.track([face.crop], face.transform.to_crop(points)[None])
+            (back_crop,) = self._models.track([face.crop], face.transform.to_crop(points)[None], [crop], transform.to_crop(points)[None])
             error = _rms(face.transform.to_frame(back_crop), face.points) / float(self._models.scheme.distance(points))
             if not error <= limits.max_cycle_error:
                 return f"cycle error {error:.2f}"
-        transform = fit_similarity(points, self._reference, self._models.size)
+        upright = fit_similarity(points, self._reference, self._models.size)
         if in_tracker_mode and not limits.detector_share and due(limits.verify_every):
-            (detected_crop,), (confidence,) = self._models.detect([transform.crop(frame, self._models.stride)])
+            (detected_crop,), (confidence,) = self._models.detect([upright.crop(frame, self._models.stride)])
             face.confidence = np.asarray(confidence, np.float32)
-            disagreement = _rms(detected_crop, transform.to_crop(points))
+            disagreement = _rms(detected_crop, upright.to_crop(points))
         if not in_tracker_mode or disagreement is not None:
             if failure := self._unsure(face.confidence):
                 return failure
@@ -434,7 +439,7 @@ class FaceTracker:
                 return f"detector {away:.2f} away"
         if due(limits.face_every):
             shrinking = resizing(FACE_CHECK_SIZE / self._models.size, FACE_CHECK_SIZE)
-            small = transform.then(shrinking)
+            small = upright.then(shrinking)
             seen = self._models.confirm_face(small.crop(frame), shrinking.to_crop(self._template))
             if seen is None or not self._is_on(small.to_crop(points), seen, ON_FACE_IOU):
                 return NO_FACE

@@ -132,6 +132,7 @@ class ModelPair:
             raise FileNotFoundError(f"no {' and no '.join(missing)} in {folder.absolute()}: {CURE}")
         self._tracker, self.info = open_model(folder / TRACKER_FILE, num_threads)
         self._detector, self._detector_info = open_model(folder / DETECTOR_FILE, num_threads)
+        self._remembers = any(value.name == "crop_before" for value in self._tracker.get_inputs())
         for info, kind in ((self.info, "tracker"), (self._detector_info, "detector")):
             if info.kind != kind:
                 raise ValueError(f"{info.path} is a {info.kind}, expected a {kind}: {CURE}")
@@ -158,15 +159,21 @@ class ModelPair:
         points, confidence = self._detector.run(["points_crop", "confidence"], {"crop": images})
         return points, confidence
 
-    def track(self, crops: Sequence[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
-        """N crops (size // stride, size // stride, 3) uint8 RGB, start_points_crop (N, L, 2) -> points_crop (N, L, 2)."""
+    def track(
+        self, crops: Sequence[np.ndarray], start_points_crop: np.ndarray, crops_before: Sequence[np.ndarray], points_before_crop: np.ndarray
+    ) -> np.ndarray:
+        """N crops (size // stride, size // stride, 3) uint8 RGB, start_points_crop (N, L, 2) -> points_crop (N, L, 2). Those before, of the
+        frame that the start comes from, are read by a tracker with appearance memory only."""
         feed = {"crop": self._images(crops, self.info), "start_points_crop": np.asarray(start_points_crop, np.float32)}
+        if self._remembers:
+            feed["crop_before"] = self._images(crops_before, self.info)
+            feed["points_before_crop"] = np.asarray(points_before_crop, np.float32)
         return self._tracker.run(["points_crop"], feed)[0]
 
     def detect_twice(self, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """`detect`, with the mean of the detector's points and of those that the tracker sees when it starts there."""
         points, confidence = self.detect(crops)
-        return (points + self.track(crops, points)) / 2, confidence
+        return (points + self.track(crops, points, crops, points)) / 2, confidence
 
     def refinement(self) -> Refinement:
         """BRF's head in refiner.onnx, over the detector or over backbone.onnx beside it.

@@ -164,7 +164,7 @@ def main() -> None:
     refined_speed, _ = loop_frames_per_second(pair, frames, refine=True)
     reduced = [reduce_image(crop, pair.stride) for crop in crops]
     times = {
-        "tracker": step_milliseconds(pair.track, [([crop], start[None]) for crop, start in zip(reduced, starts, strict=True)]),
+        "tracker": step_milliseconds(pair.track, [([crop], start[None]) * 2 for crop, start in zip(reduced, starts, strict=True)]),
         "detector": step_milliseconds(pair.detect, [([crop],) for crop in reduced]),
         "refiner": step_milliseconds(pair.refinement().step, [(feed,) for feed in refiner_feeds(refiner, starts)]),
     }

@@ -91,19 +91,19 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal
             pairs = zip(points, track.transforms[:-1], track.transforms[1:], strict=True)
             return np.stack([before.to_crop(after.to_frame(p)) for p, before, after in pairs])
 
-        def step(images: torch.Tensor, starts: np.ndarray) -> np.ndarray:
-            chunks = zip(images.split(BATCH), torch.from_numpy(starts).split(BATCH), strict=True)
-            return np.concatenate([tracker.step(i, s).numpy() for i, s in chunks])
+        def step(images: torch.Tensor, starts: np.ndarray, images_before: torch.Tensor, points_before: np.ndarray) -> np.ndarray:
+            values = (images, torch.from_numpy(starts), images_before, torch.from_numpy(points_before))
+            return np.concatenate([tracker(*chunk).numpy() for chunk in zip(*(value.split(BATCH) for value in values), strict=True)])
 
         if temporal:
             origins = detections[:-1]
-            forward = step(pixels[1:], to_next(detections))
-            back_from_detection = step(pixels[:-1], to_previous(detections[1:]))
-            back_from_track = step(pixels[:-1], to_previous(forward))
+            forward = step(pixels[1:], to_next(detections), pixels[:-1], detections[:-1])
+            back_from_detection = step(pixels[:-1], to_previous(detections[1:]), pixels[1:], detections[1:])
+            back_from_track = step(pixels[:-1], to_previous(forward), pixels[1:], forward)
         else:
             origins = detections[1:]
-            forward = back_from_detection = step(pixels[1:], origins)
-            back_from_track = step(pixels[1:], forward)
+            forward = back_from_detection = step(pixels[1:], origins, pixels[1:], origins)
+            back_from_track = step(pixels[1:], forward, pixels[1:], forward)
     gap = np.full((1, *detections.shape[1:]), np.nan, np.float32)
     stepped = (np.concatenate([gap, points]) for points in (origins, forward, back_from_detection, back_from_track))
     return TrackPaths(detections, *stepped, np.concatenate(sure), track.transforms)

@@ -34,11 +34,16 @@ class SyntheticVideos:
         """Mean distance / d after every pass of a step."""
         batch = {name: fresh[name] for name in ("images", "points", "valid", "start", "moves", "row") if name in fresh}
         batch["frame"] = torch.zeros(len(batch["start"]), dtype=torch.long, device=batch["start"].device)
+        if model.appearance_memory:
+            batch["memory"] = model.remember(to_float(batch["images"]), batch["start"])
         if len(self.groups) == self.motion.interleaved:
             left = self.groups.popleft()
             batch = {name: torch.cat([batch[name], left[name]]) for name in batch}
         target = batch["points"]
-        ends = model.passes(flicker(to_float(batch["images"]), self.changes, part=_part(batch)), batch["start"])
+        images = flicker(to_float(batch["images"]), self.changes, part=_part(batch))
+        ends = model.passes(images, batch["start"], batch.get("memory"))
+        if model.appearance_memory:
+            batch["memory"] = model.remember(images, ends[-1])
         self._keep(batch, ends[-1].detach())
         distance = target.new_full((len(target),), self.reference_distance)
         return sum(batch_mean(point_errors(points, target, distance), batch["valid"]) for points in ends) / len(ends)
@@ -78,14 +83,14 @@ def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance:
     frames, back = [to_float(images) for images in batch["images"].unbind(1)], batch["back"].unbind(1)
 
     def returned(points: Tensor, through: bool) -> Tensor:
-        for frame, matrix in zip(frames[-2::-1], back[::-1], strict=True):
-            points = model.step(frame, to_other_crop(points, matrix), through)
+        for here, there, matrix in zip(frames[:0:-1], frames[-2::-1], back[::-1], strict=True):
+            points = model.step(there, to_other_crop(points, matrix), model.remember(here, points), through)
         return points
 
     with torch.set_grad_enabled(through_forward):
-        forward = model.step(frames[1], batch["before_here"])
-        for frame, matrix in zip(frames[2:], batch["onward"].unbind(1), strict=True):
-            forward = model.step(frame, to_other_crop(forward, matrix))
+        forward = model.step(frames[1], batch["before_here"], model.remember(frames[0], before))
+        for here, there, matrix in zip(frames[1:], frames[2:], batch["onward"].unbind(1), strict=False):
+            forward = model.step(there, to_other_crop(forward, matrix), model.remember(here, forward))
     everything = torch.ones(before.shape[:2], dtype=torch.bool, device=before.device)
     l_tck = batch_mean(cycle_errors(returned(forward, through_forward), before, distance), everything)
     l_det = batch_mean(cycle_errors(returned(batch["after"], False), before, distance), everything)
@@ -126,8 +131,11 @@ def tracker_error(loader: Iterable[dict[str, Tensor]], normalise: Normaliser, ch
         generator = torch.Generator().manual_seed(0)
         for batch in map(to_device, cached):
             points = batch["start"]
+            memory = model.remember(to_float(batch["images"]), points)
             for move in [0, *batch["moves"].unbind(1)]:
-                points = model.step(flicker(to_float(batch["images"]), changes, generator), points + move)
+                images = flicker(to_float(batch["images"]), changes, generator)
+                points = model.step(images, points + move, memory)
+                memory = model.remember(images, points)
             errors = point_errors(points, batch["points"], normalise(batch["points"]))
             total += float((errors * batch["valid"]).sum())
             count += float(batch["valid"].sum())

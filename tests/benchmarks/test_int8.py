@@ -16,8 +16,8 @@ def test_small_models_say_nearly_the_same_and_keep_their_metadata(tmp_path):
     small, large = ModelPair(tmp_path), ModelPair(PACKAGE_MODELS)
     side = large.info.size // large.stride
     crop = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
-    start = large.info.reference_shape[None]
-    away = np.abs(small.track([crop], start) - large.track([crop], start))
+    frame = [crop], large.info.reference_shape[None]
+    away = np.abs(small.track(*frame, *frame) - large.track(*frame, *frame))
     assert 0 < away.mean() < 2  # of 315 pixels
 
 

@@ -29,7 +29,7 @@ def detect(crops: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([REFERENCE] * len(crops)), np.ones((len(crops), len(REFERENCE)), np.float32)
 
 
-def track(crops: list[np.ndarray], start_points_crop: np.ndarray) -> np.ndarray:
+def track(crops: list[np.ndarray], start_points_crop: np.ndarray, *before: object) -> np.ndarray:
     return start_points_crop + np.float32([SHIFT, 0])
 
 
@@ -92,10 +92,10 @@ def test_the_clips_are_the_test_clips_with_and_without_truth(clips):
 def test_cycle_error_by_hand():
     frame = picture(FACE_FRAME)
     # The backward step adds SHIFT crop pixels to points that are right: an error of SHIFT, by d in crop pixels.
-    assert cycle_error(scripted_models(), frame, FACE_FRAME, FACE_FRAME) == pytest.approx(SHIFT / DISTANCE, rel=1e-3)
+    assert cycle_error(scripted_models(), frame, frame, FACE_FRAME, FACE_FRAME) == pytest.approx(SHIFT / DISTANCE, rel=1e-3)
     # Points that moved against the step by exactly one step come back to where they were.
     before = FACE_FRAME + np.float32([SHIFT / TO_CROP.scale, 0])
-    assert cycle_error(scripted_models(), frame, before, FACE_FRAME) == pytest.approx(0, abs=1e-5)
+    assert cycle_error(scripted_models(), frame, frame, before, FACE_FRAME) == pytest.approx(0, abs=1e-5)
 
 
 def test_both_systems_run_in_their_mode(clips):

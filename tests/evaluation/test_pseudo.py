@@ -22,7 +22,7 @@ class Noisy(torch.nn.Module):
 
     stride = 1
 
-    def step(self, reduced, starts, through=False):
+    def forward(self, reduced, starts, reduced_before, points_before):
         noise = np.random.default_rng(0).normal(size=starts.shape) * np.linspace(0.1, 2, len(starts))[:, None, None]
         return starts + torch.from_numpy(noise.astype(np.float32))
 

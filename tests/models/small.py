@@ -15,6 +15,7 @@ PARAMETERS = {
         "geometry": "signed_log",
         "geometry_feature_size": 4,
         "shape_prior": True,
+        "appearance_memory": False,
         "patches": PATCHES,
     },
 }

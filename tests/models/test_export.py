@@ -14,7 +14,9 @@ from tests.runtime import tiny
 PATCHES_ONLY = {"geometry": "none", "shape_prior": False}
 
 
-@pytest.mark.parametrize(("name", "changes"), [("mdm", {}), ("hgn", {}), ("strrn", {}), ("strrn", PATCHES_ONLY)])
+@pytest.mark.parametrize(
+    ("name", "changes"), [("mdm", {}), ("hgn", {}), ("strrn", {}), ("strrn", PATCHES_ONLY), ("strrn", {"appearance_memory": True})]
+)
 def test_onnx_gives_the_networks_points(name, changes, tmp_path):
     network = small.build(name, **changes).eval()
     # Untrained last layers are almost zero: displacements of some pixels, as a trained network has.
@@ -36,7 +38,8 @@ def test_onnx_gives_the_networks_points(name, changes, tmp_path):
 
     model = onnx.load(tmp_path / "model.onnx")
     assert {entry.domain: entry.version for entry in model.opset_import}[""] == OPSET
-    assert [value.name for value in model.graph.input] == ["crop"] + ["start_points_crop"] * (name == "strrn")
+    inputs = ["crop", "start_points_crop", "crop_before", "points_before_crop"]
+    assert [value.name for value in model.graph.input] == inputs[: 1 if name != "strrn" else 4 if network.appearance_memory else 2]
     assert all(value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input)
 
 

@@ -102,3 +102,12 @@ def test_the_tracker_takes_over_the_encoder_of_an_mdm_of_the_same_size():
         assert ours is not theirs
     with pytest.raises(ValueError, match=r"set pretrain\.encoder to own"):
         build("strrn", patches={**PATCHES, "feature_size": 5}).start_from(detector)
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_only_a_tracker_that_remembers_sees_what_the_frame_before_showed(memory):
+    tracker, other = build("strrn", appearance_memory=memory).eval(), torch.rand(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        alone = tracker(images(2), starts(2))
+        torch.testing.assert_close(tracker(images(2), starts(2), images(2), starts(2)), alone)  # nothing before: what is there now
+        assert torch.equal(tracker(images(2), starts(2), other, starts(2)), alone) != memory

@@ -283,10 +283,24 @@ def test_bad_frames_and_shapes_are_refused(world):
         _tracker(scene, face_template=REFERENCE[:4])
 
 
+def test_the_tracker_is_shown_the_frame_that_it_comes_from(world):
+    scene, steps = world(moving, 6), []
+
+    def track(crops, starts, crops_before, points_before):
+        steps.append((int(crops[0][0, 0, 0]), int(crops_before[0][0, 0, 0])))
+        np.testing.assert_allclose(points_before[0], scene._truth_in(crops_before[0]), atol=0.01)
+        return np.stack([scene.track(crops[0], starts[0])])
+
+    tracker = _tracker(scene, replace(PARAMETERS, cycle_every=2), track=track)
+    for number in range(6):
+        one(tracker, number)
+    assert steps == [(1, 0), (2, 1), (1, 2), (3, 2), (4, 3), (3, 4), (5, 4)]  # after every second step one back
+
+
 def _tracker(scene, parameters=PARAMETERS, max_faces=1, **changes):
     models = Models(
         detect=lambda crops: tuple(map(np.stack, zip(*(scene.detect(crop) for crop in crops), strict=True))),
-        track=lambda crops, starts: np.stack([scene.track(crop, start) for crop, start in zip(crops, starts, strict=True)]),
+        track=lambda crops, starts, *before: np.stack([scene.track(crop, start) for crop, start in zip(crops, starts, strict=True)]),
         find_faces=lambda frame: scene.find_faces(frame),
         find_near=lambda frame, box: scene.find_near(frame, box),
         confirm_face=scene.confirm,

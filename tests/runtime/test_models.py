@@ -32,7 +32,7 @@ def test_answers_of_the_pair(folder):
     (points,), (confidence,) = pair.detect([crop])
     np.testing.assert_allclose(points, expected, atol=1e-3)
     np.testing.assert_allclose(confidence, np.full(5, 0.9), atol=1e-6)
-    np.testing.assert_allclose(pair.track([crop], tiny.REFERENCE[None])[0], expected, atol=1e-3)
+    np.testing.assert_allclose(pair.track(*([crop], tiny.REFERENCE[None]) * 2)[0], expected, atol=1e-3)
 
 
 def test_missing_files_are_named_with_the_cure(folder):
@@ -100,7 +100,7 @@ def test_stills_get_the_mean_of_both_networks(folder, monkeypatch):
     pair = ModelPair(folder)
     crop = np.random.default_rng(0).integers(0, 256, (pair.info.size // pair.stride,) * 2 + (3,), np.uint8)
     points, confidence = pair.detect([crop])
-    monkeypatch.setattr(pair, "track", lambda crops, start: start + 2)  # the tiny tracker agrees with its detector
+    monkeypatch.setattr(pair, "track", lambda crops, start, *before: start + 2)  # the tiny tracker agrees with its detector
     both, same = pair.detect_twice([crop])
     np.testing.assert_allclose(both, points + 1)
     np.testing.assert_array_equal(same, confidence)

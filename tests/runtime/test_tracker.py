@@ -101,7 +101,7 @@ def test_pictures_have_nothing_to_do_with_each_other():
 
 def test_both_networks_look_at_a_single_picture(monkeypatch):
     found = points(tracker(running_mode="image")(PICTURE)[0]), points(tracker()(PICTURE)[0])
-    monkeypatch.setattr("strrn.runtime.models.ModelPair.track", lambda _, crops, start: start + np.float32([0, 4]))
+    monkeypatch.setattr("strrn.runtime.models.ModelPair.track", lambda _, crops, start, *before: start + np.float32([0, 4]))
     moved = points(tracker(running_mode="image")(PICTURE)[0]), points(tracker()(PICTURE)[0])
     assert np.abs(moved[0] - found[0]).max() > 0.5  # the tracker's points count half
     np.testing.assert_array_equal(moved[1], found[1])  # the first frame of a video is the detector's

@@ -82,12 +82,13 @@ class SquareTracker(nn.Module):
     """The start shape, moved to the centre of mass of what is bright."""
 
     stride = 1
+    appearance_memory = False
 
     def __init__(self) -> None:
         super().__init__()
         self.detector = SquareDetector()
 
-    def forward(self, images: Tensor, start_points: Tensor) -> Tensor:
+    def forward(self, images: Tensor, start_points: Tensor, *before: Tensor) -> Tensor:
         points, _ = self.detector(images)
         return start_points - start_points.mean(1, keepdim=True) + points.mean(1, keepdim=True)
 

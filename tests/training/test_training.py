@@ -36,13 +36,20 @@ class Constant(torch.nn.Module):
     """A tracker that always answers the same shape, or moves its start by an offset."""
 
     stride = 1
+    appearance_memory = False
 
     def __init__(self, offset: float) -> None:
         super().__init__()
         self.offset = offset
 
-    def step(self, reduced, starts, through=False):
+    def remember(self, reduced, points):
+        return None
+
+    def step(self, reduced, starts, memory=None, through=False):
         return starts + self.offset
+
+    def forward(self, reduced, starts, reduced_before, points_before):
+        return self.step(reduced, starts)
 
 
 class Fixed(torch.nn.Module):
@@ -199,13 +206,10 @@ def test_the_forward_step_learns_from_the_cycle_only_where_it_is_asked_to():
     points = [np.stack([t.to_crop(reference_shape()) for t in tracks[0].transforms])]
     batch = torch.utils.data.default_collate([PairDataset(tracks, points, np.array([[0, 1]]))[(0, 0)]])
 
-    class Moves(torch.nn.Module):
+    class Moves(Constant):
         def __init__(self):
-            super().__init__()
+            super().__init__(0.0)
             self.offset = torch.nn.Parameter(torch.tensor(1.0))
-
-        def step(self, reduced, starts, through=False):
-            return starts + self.offset
 
     # |p + 2 offset - p| has twice the gradient of |(p + offset) + offset - p| with the first offset held.
     gradients = []
@@ -277,7 +281,7 @@ class Recorder(Constant):
         super().__init__(offset)
         self.starts: list[torch.Tensor] = []
 
-    def passes(self, reduced, starts, through=False):
+    def passes(self, reduced, starts, memory=None, through=False):
         self.starts.append(starts)
         return [starts + self.offset]
 
