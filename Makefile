@@ -25,7 +25,7 @@ run: $(INSTALLED) ## install, then bring everything up to date: data, models, re
 test: $(INSTALLED) ## install, then all tests and checks
 	@ruff check
 	@ruff format --check
-	@pytest
+	@pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 page: $(INSTALLED) ## reports/index.html: rounds, experiments and releases on one page, with the overlay video
 	@python -m flows.page
