@@ -21,7 +21,7 @@ LEAST_EXPECTED = 0.005  # d; no point is surer than that
 class TrajectoryParameters:
     """shape_frames, motion_frames: standard deviations in time, in frames, within which neighbours speak for a frame's shape and its place.
     deviation: from the shape, in units of d, at which half of a point's weight is gone. min_support: mean weight that is left of a
-    frame's points below which it stays dropped."""
+    frame's points below which it stays dropped; so does a track of which no frame passed the check."""
 
     shape_frames: float
     motion_frames: float

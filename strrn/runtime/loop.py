@@ -24,6 +24,7 @@ import numpy as np
 
 from strrn.core.geometry import CropTransform, bounding_box, box_iou, fit_similarity, resizing
 from strrn.core.landmarks import LandmarkScheme
+from strrn.core.mirror import Detect
 from strrn.runtime.parameters import Mode, RuntimeParameters
 from strrn.runtime.refine import Memory, Refinement, begin, refine
 from strrn.runtime.smoothing import PoseFilter, Smoother
@@ -31,7 +32,6 @@ from strrn.runtime.smoothing import PoseFilter, Smoother
 if TYPE_CHECKING:  # the loop is handed a face detector, it loads none
     from strrn.core.face_detection import FaceDetection
 
-Detect = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 Track = Callable[[Sequence[np.ndarray], np.ndarray, Sequence[np.ndarray], np.ndarray], np.ndarray]
 FindFaces = Callable[[np.ndarray], "list[FaceDetection] | None"]
 FindNear = Callable[[np.ndarray, np.ndarray], "list[FaceDetection]"]

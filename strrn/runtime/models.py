@@ -13,8 +13,9 @@ import numpy as np
 from strrn.core.heatmaps import patches_around
 from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme, scheme_from_dict, scheme_to_dict
+from strrn.core.mirror import both_ways
 from strrn.runtime.backbone import OnnxBackbone, contract_from_dict
-from strrn.runtime.loop import Detect, FaceTracker, Models
+from strrn.runtime.loop import FaceTracker, Models
 from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_from_dict
 from strrn.runtime.refine import STATE, Look, Refinement
 
@@ -256,14 +257,6 @@ class ModelPair:
 
     def _images(self, crops: Sequence[np.ndarray], info: ModelInfo) -> np.ndarray:
         return np.stack([reduce_image(crop, info.stride // self.stride) for crop in crops])
-
-
-def both_ways(detect: Detect, scheme: LandmarkScheme, size: int, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """`detect` with the mean of what it says of every crop and of its mirror image, in twice the time: the errors are partly independent."""
-    points, confidence = detect([*crops, *(np.ascontiguousarray(crop[:, ::-1]) for crop in crops)])
-    back = list(scheme.mirror)
-    mirrored = points[len(crops) :, back] * np.float32([-1, 1]) + np.float32([size - 1, 0])
-    return (points[: len(crops)] + mirrored) / 2, (confidence[: len(crops)] + confidence[len(crops) :, back]) / 2
 
 
 def without_patches(look: Look, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

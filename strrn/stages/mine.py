@@ -33,7 +33,8 @@ def main() -> None:
     hashes = tuple(map(checkpoint.file_hash, paths))
     rows = {row["track_id"]: row for row in unlabelled_rows()}
     temporal = load_value("temporal", bool)
-    on_row = partial(run_row, crops=CROPS, size=setting.reference.size, models=paths, hashes=hashes, temporal=temporal)
+    mirror = setting.scheme if parameters.mirror else None
+    on_row = partial(run_row, crops=CROPS, size=setting.reference.size, models=paths, hashes=hashes, temporal=temporal, mirror=mirror)
     mine(
         [load_track_frames(CROPS / row["path"], track_id) for track_id, row in rows.items()],
         lambda tracks: map_clips(on_row, [rows[track.track_id] for track in tracks], num_workers(parameters.workers)),

@@ -16,6 +16,7 @@ from strrn.core.files import write_json
 from strrn.core.geometry import CropTransform
 from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme
+from strrn.core.mirror import both_ways
 from strrn.core.progress import progress
 from strrn.core.tables import SCHEMA_VERSION, detections_schema, pseudo_labels_schema, write_table
 from strrn.data.datasets import Track, TrackFrames, load_track
@@ -31,13 +32,15 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class MineParameters:
-    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; workers: processes, 0 = all cores."""
+    """threshold: T of Algorithm 1; min_landmarks: the share that must pass with `gate: landmark`; mirror: detections are the mean of those
+    in the crop and in its mirror image; workers: processes, 0 = all cores."""
 
     threshold: float
     threshold_kind: ThresholdKind
     selection: Selection
     gate: Gate
     min_landmarks: float
+    mirror: bool
     workers: int
 
     def __post_init__(self) -> None:
@@ -65,19 +68,25 @@ class TrackPaths:
     transforms: Sequence[CropTransform]
 
 
-def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal: bool) -> TrackPaths:
+def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal: bool, mirror: LandmarkScheme | None = None) -> TrackPaths:
     """Detect in every frame and step forward and backward between neighbours (Algorithm 1, lines 3 to 10).
 
     temporal: false looks at no neighbour (the paper's ablation without the temporal module). Every step then stays in its frame: the
     tracker refines the detection, and the losses say how far it moves it, once and from where it has moved it to.
+    mirror: the scheme of the landmarks, where detections are to be the mean of those in the crop and in its mirror image.
     """
+
+    def detect(images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        points, confidence = detector(network_input(images, detector.stride))
+        return points.numpy(), confidence.numpy()
+
     reduced, detected, sure = [], [], []
     with torch.no_grad():
         for start in range(0, len(track), BATCH):
             images = [decode_image(content) for content in track.images[start : start + BATCH]]
-            points, confidence = detector(network_input(images, detector.stride))
-            detected.append(points.numpy())
-            sure.append(confidence.numpy())
+            points, confidence = detect(images) if mirror is None else both_ways(detect, mirror, images[0].shape[1], images)
+            detected.append(points)
+            sure.append(confidence)
             reduced.append(network_input(images, tracker.stride))
         detections, pixels = np.concatenate(detected), torch.cat(reduced)
 
@@ -109,10 +118,13 @@ def run_track(detector: nn.Module, tracker: nn.Module, track: Track, *, temporal
     return TrackPaths(detections, *stepped, np.concatenate(sure), track.transforms)
 
 
-def run_row(row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str], temporal: bool) -> TrackPaths:
+def run_row(
+    row: dict, *, crops: Path, size: int, models: tuple[Path, Path], hashes: tuple[str, str], temporal: bool, mirror: LandmarkScheme | None
+) -> TrackPaths:
     """`run_track` of a track of `crops`/tracks.jsonl, for workers. models: files of detector and tracker; hashes: theirs, since a worker may
-    live for longer than a file stays what it is; temporal: see there."""
-    return run_track(*_loaded(models, hashes), load_track(crops / row["path"], row["track_id"], row["clip_id"], size), temporal=temporal)
+    live for longer than a file stays what it is; temporal, mirror: see there."""
+    track = load_track(crops / row["path"], row["track_id"], row["clip_id"], size)
+    return run_track(*_loaded(models, hashes), track, temporal=temporal, mirror=mirror)
 
 
 @cache
@@ -237,7 +249,7 @@ def follow_tracks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N, L, 2) points in crop pixels of all frames but the tracks' first, from both sides of time, and (N,) whether they have support.
 
-    kept: (N,) bool, the frames that passed the check.
+    kept: (N,) bool, the frames that passed the check. A track none of whose frames did may show no face at all: it has no support.
     """
     points, supported = [], []
     first = 0
@@ -248,7 +260,7 @@ def follow_tracks(
         distance = float(np.median(scheme.distance(seen)))
         followed, support = follow(seen, expected_error(path.confidence), passed, track.frames, distance, parameters)
         points += [transform.to_crop(p) for transform, p in zip(path.transforms[1:], followed[1:], strict=True)]
-        supported.append(support[1:] >= parameters.min_support)
+        supported.append((support[1:] >= parameters.min_support) & passed.any())
     return np.stack(points).astype(np.float32), np.concatenate(supported)
 
 

@@ -73,7 +73,7 @@ def test_labels_and_tracks_lie_beside_their_detection(mined):
 def test_what_the_stage_writes_is_read_whole(tmp_path, selection, gate):
     tracks = [track(12, "a.0", repeats=2), track(8, "b.0")]
     tracks[1].frames[5:] += 3  # frames are missing here
-    parameters = MineParameters(0.5, ThresholdKind.quantile, selection, gate, 0.3, 1)
+    parameters = MineParameters(0.5, ThresholdKind.quantile, selection, gate, 0.3, mirror=False, workers=1)
     mine(tracks, runner(Fixed(), Noisy()), SCHEME, parameters, TRAJECTORY, round_name="r1", hashes=("d", "t"), out=tmp_path)
     mined = read_round(tmp_path, L)
     total, summary = counts(mined, everything(mined)), json.loads((tmp_path / "summary.json").read_text())

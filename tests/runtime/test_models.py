@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from strrn.core.landmarks import LandmarkScheme, scheme_to_dict
+from strrn.core.landmarks import scheme_to_dict
 from strrn.models.export import export_detector
-from strrn.runtime.models import ModelPair, both_ways, open_model
+from strrn.runtime.models import ModelPair, open_model
 from tests.runtime import tiny
 
 
@@ -104,20 +104,3 @@ def test_stills_get_the_mean_of_both_networks(folder, monkeypatch):
     both, same = pair.detect_twice([crop])
     np.testing.assert_allclose(both, points + 1)
     np.testing.assert_array_equal(same, confidence)
-
-
-def test_both_ways_is_the_mean_with_the_mirror_image():
-    """A detector that puts two mirrored landmarks on the brightest column, and one pixel to its right."""
-    scheme = LandmarkScheme("two", ("left", "right"), (1, 0), {"all": (0, 1)}, (), 0, {"d": ((0,), (1,))}, {})
-
-    def detect(crops):
-        columns = np.array([crop[0].sum(-1).argmax() for crop in crops], np.float32)
-        points = np.stack([np.stack([columns + shift, np.full(len(crops), 3.0)], -1) for shift in (0, 1)], 1).astype(np.float32)
-        return points, np.tile(np.float32([0.2, 0.6]), (len(crops), 1))
-
-    crop = np.zeros((8, 8, 3), np.uint8)
-    crop[:, 2] = 255
-    points, confidence = both_ways(detect, scheme, 8, [crop])
-    # In the mirror image the column is 5: landmarks at 5 and 6 there, which are 2 and 1 here, with their names exchanged.
-    np.testing.assert_allclose(points, [[[(2 + 1) / 2, 3], [(3 + 2) / 2, 3]]])
-    np.testing.assert_allclose(confidence, [[0.4, 0.4]])

@@ -15,7 +15,7 @@ from strrn.methods.trajectory import TrajectoryParameters
 from strrn.models import checkpoint
 from strrn.training.detector import Normaliser
 from strrn.training.distil import DistilParameters, TrackerData, distil, kept_pairs, pseudo_labelled_crops, round_seed
-from strrn.training.mining import MineParameters, mine, run_track
+from strrn.training.mining import MineParameters, follow_tracks, mine, run_track
 from strrn.training.pretrain import pretrain
 from strrn.training.tracker import SyntheticVideos, cycle_losses, ensemble_step, tracker_error
 from tests.models.small import build, header, reference_shape
@@ -28,6 +28,7 @@ EVERYTHING = MineParameters(
     selection=Selection.co_training,
     gate=Gate.frame,
     min_landmarks=0.5,
+    mirror=False,
     workers=1,
 )
 
@@ -108,6 +109,14 @@ def test_paths_of_a_track_go_through_the_frame():
     assert np.isnan(paths.tracked[0]).all()
 
 
+def test_detections_can_be_the_mean_with_those_of_the_mirror_image():
+    paths = run_track(Fixed(), Constant(0.0), track(3), temporal=True, mirror=SCHEME)
+    reference = reference_shape()  # symmetric but for the order of its points
+    other_way = reference[list(SCHEME.mirror)] * np.float32([-1, 1]) + np.float32([63, 0])
+    np.testing.assert_allclose(paths.detected[0], (reference + other_way) / 2, atol=1e-4)
+    np.testing.assert_allclose(paths.confidence, 1.0)
+
+
 def test_without_the_temporal_module_no_step_leaves_its_frame():
     # The tracker adds (2, 2) to where it looks from; where the crop of another frame lies does not matter.
     paths = run_track(Fixed(), Constant(2.0), track(3), temporal=False)
@@ -164,11 +173,19 @@ def test_a_consensus_label_lies_between_detection_and_track(tmp_path):
 
 
 def test_an_empty_round_is_an_error_that_shows_the_losses(tmp_path):
-    strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, 1)
+    strict = MineParameters(1e-6, ThresholdKind.absolute, Selection.co_training, Gate.frame, 0.5, mirror=False, workers=1)
     with pytest.raises(ValueError, match=r"round r1: threshold 1e-06 keeps none of 5 frames. Distribution .*Raise rounds.r1.threshold"):
         mine([track(6)], runner(Fixed(), Constant(0.5)), SCHEME, strict, TRAJECTORY, round_name="r1", hashes=("", ""), out=tmp_path)
     assert not (tmp_path / "labels.parquet").exists()
     assert json.loads((tmp_path / "summary.json").read_text())["dropped"] == {"l_det and l_tck": 5}
+
+
+def test_a_track_that_never_passed_the_check_is_not_followed():
+    """MTCNN takes things for faces: nothing says that such a track shows one."""
+    tracks = [track(4, "a.0"), track(4, "b.0")]
+    paths = [run_track(Fixed(), Constant(0.5), one, temporal=True) for one in tracks]
+    _, supported = follow_tracks(tracks, paths, np.array([True] + [False] * 5), SCHEME, TRAJECTORY)
+    assert supported.tolist() == [True] * 3 + [False] * 3
 
 
 def test_a_perfect_tracker_has_no_cycle_loss_and_a_drifting_one_has():
