@@ -12,10 +12,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # No usage reports.
 export DO_NOT_TRACK := 1
 
-.PHONY: help run test page serve clean
+.PHONY: help install run test page serve clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## only install, into .venv (then: . .venv/bin/activate)
 
 run: $(INSTALLED) ## install, then bring everything up to date: data, models, report (`dvc repro`)
 	@dvc repro

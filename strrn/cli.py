@@ -3,6 +3,9 @@
 Heavy modules are imported by the handlers, so that it starts quickly.
 """
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -34,18 +37,28 @@ SchemeOption = Annotated[
 ]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        OUTPUT.print(f"strrn {version('strrn')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version, and end.")] = False,
+) -> None:
     """Stable face landmarks in video, on one CPU core."""
 
 
 @app.command()
 def track(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="IN",
-            help="A video file, a folder of videos, a folder of images (one video), or the number of a camera.",
+            metavar="IN...",
+            help="Video files, a folder of videos, a folder of images (one video), or the number of a camera.",
             show_default=False,
         ),
     ],
@@ -61,7 +74,7 @@ def track(
         Path | None,
         typer.Option(help="Folder with tracker.onnx and detector.onnx. Default: models/export, else the package's.", show_default=False),
     ] = None,
-    faces: Annotated[int, typer.Option(min=1, help="Follow at most so many faces.")] = 1,
+    faces: Annotated[int, typer.Option(min=1, help="Largest number of faces that are followed at once.")] = 1,
     overlay: Annotated[str, typer.Option(help="Video with the landmarks drawn on it: mp4 (H.264), webm (VP9) or none.")] = "mp4",
     table: Annotated[str, typer.Option(help="Landmarks as csv, parquet or jsonl.")] = "csv",
     mode: Annotated[
@@ -69,9 +82,12 @@ def track(
         typer.Option(help="tracker or detector (detect every frame anew). Default: as stored in the model.", show_default=False),
     ] = None,
     refine: Annotated[
-        bool, typer.Option("--refine", help="Detect every frame, and let BRF's head (refiner.onnx) make its points those of a video.")
+        bool,
+        typer.Option(
+            "--refine", help="Detect in every frame, and smooth with the BRF network: calmer, slower after something was in front."
+        ),
     ] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Points as they are seen, not smoothed.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Points without smoothing over time.")] = False,
     rotate: Annotated[int, typer.Option(help="Degrees clockwise (90, 180, 270) that bring the faces upright.")] = 0,
     min_face: Annotated[
         float,
@@ -85,16 +101,18 @@ def track(
     The table has a row per frame and face: frame, timestamp (seconds), face_id, state (searching, tracking, uncertain, lost), reason (of
     a change), x0, y0, … in pixels of the video, confidence0, …; a frame without a face has one row with empty cells.
 
-    Of a folder of videos, those that are done already are left out: an interrupted run goes on where it was.
+    Of several videos, or a folder of them, those that are done already are left out: an interrupted run goes on where it was.
 
     Example: strrn track holiday.mp4 -o results
     """
     try:
         if mode is not None and mode not in Mode.__members__:
             raise ValueError(f"--mode {mode}: expected one of {', '.join(Mode.__members__)}")
-        from strrn.runtime.jobs import plan
+        if refine and (raw or mode == Mode.tracker.name):
+            raise ValueError(f"--refine cannot go with {'--raw' if raw else '--mode tracker'}: leave one of them out")
+        from strrn.runtime.jobs import not_videos, plan_all
 
-        jobs = plan(source, out, overlay, table)
+        jobs = plan_all(sources, out, overlay, table)
 
         import cv2
 
@@ -114,11 +132,26 @@ def track(
         )
     except (ValueError, OSError) as error:
         _fail(error)
-    failed = [job.name for job in jobs if not _track_one(job, tracker, overwrite)]
+    for folder in (Path(source) for source in sources if jobs[0].of_folder and Path(source).is_dir()):
+        if others := not_videos(folder, jobs):
+            names = ", ".join(file.name for file in others[:3]) + ", …" * (len(others) > 3)
+            ERRORS.print(f"not tracked, since they do not end as videos do: {names} ({len(others)} in {folder})", markup=False)
+    with _ended_by_sigterm():
+        failed = [job.name for job in jobs if not _track_one(job, tracker, overwrite)]
     if failed and jobs[0].of_folder:
         _fail(f"{len(failed)} of {len(jobs)} videos failed: {', '.join(failed)}")
     if failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does, and no temporary files are left."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
@@ -127,9 +160,19 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
     from strrn.runtime.video import camera_frames, track_frames
 
     if job.of_folder and not overwrite and job.is_done:
+        if job.note.exists():
+            ERRORS.print(f"error: {job.name}: done before; {job.note.read_text(encoding='utf-8').strip()}", markup=False)
+            return False
         OUTPUT.print(f"{job.name}: done before", markup=False)
         return True
     tracker.reset()
+    done = 0
+
+    def on_frame(count: int) -> None:
+        nonlocal done
+        done = count
+        progress.update(count)
+
     try:
         is_outdated = job.of_folder and job.existing == job.outputs  # the video is younger: it is tracked again
         if job.existing and not overwrite and not is_outdated:
@@ -141,7 +184,10 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
         else:
             frames, total = read_frames(job.source), probe(job.source).num_frames
         with _Progress(job.name, total) as progress:
-            summary = track_frames(frames, tracker, job.overlay, job.table, progress.update)
+            summary = track_frames(frames, tracker, job.overlay, job.table, on_frame)
+    except KeyboardInterrupt:
+        ERRORS.print(f"stopped after {done} frames of {job.name}, of which nothing is kept", markup=False)
+        raise
     except Exception as error:  # of whatever library: the other videos are tracked all the same
         known = isinstance(error, ValueError | OSError)
         ERRORS.print(f"error: {error}" if known else f"error: {job.name}: {type(error).__name__}: {error}", markup=False)
@@ -149,9 +195,13 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
     if job.of_folder:
         OUTPUT.print(f"{job.name}: {_share(summary)}, {summary.frames / summary.seconds:.0f} frames/s", markup=False)
     else:
-        _report(summary, job)
+        _report(summary, job, tracker)
+    job.note.unlink(missing_ok=True)
     if summary.damage:
-        ERRORS.print(f"error: {summary.damage}. The files hold the {summary.frames} frames before the damage", markup=False)
+        text = f"{summary.damage}. The files hold the {summary.frames} frames before the damage"
+        ERRORS.print(f"error: {text}", markup=False)
+        if job.of_folder:
+            job.note.write_text(f"{text}\n", encoding="utf-8")
     return not summary.damage
 
 
@@ -171,6 +221,8 @@ def bench(
         from strrn.runtime.benchmark import benchmark
         from strrn.runtime.tracker import default_models
 
+        if video == BENCH_VIDEO and not video.exists():
+            raise FileNotFoundError("name a video with a face in view: strrn bench my.mp4")
         figures = benchmark(models or default_models(), video)
     except (ValueError, OSError) as error:
         _fail(error)
@@ -191,11 +243,17 @@ def bench(
 
 
 @app.command()
-def info(model: Annotated[Path, typer.Argument(help="tracker.onnx or detector.onnx.", show_default=False)]) -> None:
+def info(
+    model: Annotated[
+        Path | None, typer.Argument(help="tracker.onnx or detector.onnx. Default: the tracker that `strrn track` takes.", show_default=False)
+    ] = None,
+) -> None:
     """Show what an exported model is: landmarks, round, versions, licence of its training data, settings of the tracking loop."""
-    from strrn.runtime.models import open_model
+    from strrn.runtime.models import TRACKER_FILE, open_model
+    from strrn.runtime.tracker import default_models
 
     try:
+        model = model or default_models() / TRACKER_FILE
         session, about = open_model(model)
     except (ValueError, OSError) as error:
         _fail(error)
@@ -206,7 +264,7 @@ def info(model: Annotated[Path, typer.Argument(help="tracker.onnx or detector.on
         "crop": f"{about.size} x {about.size} px, read as means of {about.stride} x {about.stride}",
         "inputs": ", ".join(f"{value.name} {value.type} {value.shape}" for value in session.get_inputs()),
         "outputs": ", ".join(f"{value.name} {value.type} {value.shape}" for value in session.get_outputs()),
-        "file": f"{model.stat().st_size / 1e6:.1f} MB",
+        "file": f"{model}, {model.stat().st_size / 1e6:.1f} MB",
         "versions": ", ".join(f"{name} {version}" for name, version in about.versions.items()),
         "licence of training data": about.licence,
         "loop": ", ".join(f"{name} {value}" for name, value in parameters_to_dict(about.runtime).items()),
@@ -349,21 +407,31 @@ def _share(summary: "Summary") -> str:
     return f"{summary.frames} frames, {summary.with_points / summary.frames:.0%} of them with a face"
 
 
-def _report(summary: "Summary", job: "Job") -> None:
+def _report(summary: "Summary", job: "Job", tracker: "Tracker") -> None:
+    from strrn.runtime.tracker import PACKAGE_MODELS
+
     OUTPUT.print(f"frames   {_share(summary).replace(' frames', '', 1)}")
     if summary.faces > 1:
-        OUTPUT.print(f"faces    {summary.faces}")
+        OUTPUT.print(f"ids      {summary.faces} (a face that is found again elsewhere gets a new one)")
+    if summary.searched and summary.with_points:
+        OUTPUT.print(f"search   frames 0 to {summary.searched - 1}, before the first face")
     for loss in summary.losses:
         who = f"face {loss.face_id}, " if summary.faces > 1 else ""
         frames = f"frame {loss.first}" if loss.first == loss.last else f"frames {loss.first} to {loss.last}"
         OUTPUT.print(f"lost     {who}{frames} ({loss.reason})", markup=False)
+    folder = tracker.info.path.parent
+    name = "of the package" if folder == PACKAGE_MODELS else str(folder)
+    OUTPUT.print(f"models   {name}, round {tracker.info.round}", markup=False)
     tracking = summary.frames / max(summary.track_seconds, 1e-9)
     OUTPUT.print(f"speed    {tracking:.0f} frames/s tracking, {summary.frames / summary.seconds:.0f} with video in and out")
     if job.overlay:
         OUTPUT.print(f"overlay  {job.overlay}", markup=False)
     OUTPUT.print(f"table    {job.table}", markup=False)
     if summary.with_points == 0:
-        ERRORS.print("warning: no face was found in this video (smaller ones than --min-face are not looked for)", markup=False)
+        ERRORS.print(
+            "warning: no face was found. Do faces lie on their side? Try --rotate 90 (180, 270). Are they small? Try --min-face 0.05",
+            markup=False,
+        )
 
 
 def _fail(error: object) -> NoReturn:

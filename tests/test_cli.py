@@ -59,7 +59,8 @@ def test_track_writes_points_video_and_summary(video, tmp_path, mode):
     states = [row["state"] for row in rows]
     assert states[13] == "lost" and rows[13]["x0"] == "" and rows[13]["confidence4"] == ""
     first_lost = states.index("lost")
-    assert f"lost     frames {first_lost} to 13 (" in result.output
+    assert f"lost     frames {first_lost} to 13 (" in result.output and "search" not in result.output
+    assert f"models   {tiny.models_dir()}, round r2" in result.output
     assert f"20, {1 - (14 - first_lost) / 20:.0%} of them with a face" in result.output
     assert "frames/s tracking" in result.output and "clip.overlay.mp4" in result.output
     about = probe(tmp_path / "out" / "clip.overlay.mp4")
@@ -238,7 +239,7 @@ def test_bench_without_a_face(tmp_path, monkeypatch):
 def test_a_clip_without_a_face(tmp_path):
     video = tiny.write_video(tmp_path / "empty_room.mp4", [False] * 5)
     result = track(video, tmp_path / "out")
-    assert result.exit_code == 0
+    assert result.exit_code == 0 and "--rotate 90" in result.output
     assert "warning: no face was found" in result.output and "5, 0% of them" in result.output
     assert [row["state"] for row in read_rows(tmp_path / "out" / "empty_room.landmarks.csv")] == ["searching"] * 5
 
@@ -268,6 +269,62 @@ def test_a_cut_video_gives_what_it_had(tmp_path):
     assert probe(tmp_path / "out" / "cut.overlay.mp4").num_frames == len(rows)
 
 
+def test_a_damaged_video_of_a_folder_is_not_forgotten(tmp_path):
+    whole = tiny.write_video(tmp_path / "in/whole.mp4", [True] * 40)
+    (tmp_path / "in/cut.mp4").write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.75)])
+    first, again = (track(tmp_path / "in", tmp_path / "out") for _ in range(2))
+    for result in (first, again):
+        assert result.exit_code == 1 and "frames before the damage" in result.output and "1 of 2 videos failed: cut" in result.output
+    assert "whole: done before" in again.output
+    (tmp_path / "in/cut.mp4").write_bytes(whole.read_bytes())
+    os.utime(tmp_path / "in/cut.mp4", (whole.stat().st_mtime + 99,) * 2)
+    assert track(tmp_path / "in", tmp_path / "out").exit_code == 0 and not list((tmp_path / "out").glob("*.damaged.txt"))
+
+
+def test_several_videos_are_a_collection(tmp_path):
+    videos = [tiny.write_video(tmp_path / name / "clip.mp4", [True] * 3) for name in ("a", "b")]
+    other = tiny.write_video(tmp_path / "a/other.mp4", [True] * 3)
+    result = strrn("track", videos[0], other, "-o", tmp_path / "out", "--models", tiny.models_dir())
+    assert result.exit_code == 0 and len(list((tmp_path / "out").iterdir())) == 4
+    same_name = strrn("track", *videos, "-o", tmp_path / "out", "--models", tiny.models_dir())
+    assert same_name.exit_code == 1 and "would both become" in same_name.output
+    one_file = strrn("track", videos[0], other, "-o", tmp_path / "out.mp4", "--models", tiny.models_dir())
+    assert one_file.exit_code == 1 and "several videos need a folder" in one_file.output
+
+
+def test_files_that_are_left_out_are_named(tmp_path):
+    tiny.write_video(tmp_path / "in/a.mp4", [True] * 3)
+    (tmp_path / "in/b.vob").touch()
+    assert "not tracked, since" in track(tmp_path / "in", tmp_path / "out").output
+    assert "b.vob" in track(tmp_path / "in", tmp_path / "in").output and "landmarks" not in track(tmp_path / "in", tmp_path / "in").output
+
+
+def test_ctrl_c_says_what_is_lost_and_leaves_nothing(video, tmp_path, monkeypatch):
+    def interrupted(tracker, frame, seconds):
+        if seconds > 0.1:
+            raise KeyboardInterrupt
+        return [tracker.nobody()]
+
+    monkeypatch.setattr("strrn.runtime.tracker.Tracker.__call__", interrupted)
+    result = track(video, tmp_path / "out")
+    assert result.exit_code == 130 and "stopped after 3 frames of clip, of which nothing is kept" in result.output
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_empty_name_is_not_this_folder(tmp_path):
+    result = track("", tmp_path / "out")
+    assert result.exit_code == 1 and "IN is empty" in result.output
+
+
+def test_options_that_cannot_go_together_are_named_as_options(video, tmp_path):
+    assert "--refine cannot go with --raw" in track(video, tmp_path / "out", "--refine", "--raw").output
+    assert "--refine cannot go with --mode tracker" in track(video, tmp_path / "out", "--refine", "--mode", "tracker").output
+
+
+def test_the_version():
+    assert strrn("--version").output.startswith("strrn 0.")
+
+
 def test_missing_models_say_what_to_do(video, tmp_path):
     result = strrn("track", video, "-o", tmp_path / "out", "--models", tmp_path / "none")
     assert result.exit_code == 1 and "dvc repro" in result.output and "--models" in result.output
@@ -284,6 +341,7 @@ def test_info():
     assert result.exit_code == 0
     for text in ("tracker", "r2", "5 (five)", "315 x 315", "start_points_crop", "CC0", "max_cycle_error 0.1"):
         assert text in result.output
+    assert "detector.onnx" not in strrn("info").output and strrn("info").exit_code == 0  # the tracker that `track` would take
     missing = strrn("info", "nothing.onnx")
     assert missing.exit_code == 1 and "no model at nothing.onnx" in missing.output
 

@@ -17,9 +17,10 @@ import numpy as np
 from strrn.core.files import atomic
 from strrn.core.images import IMAGE_SUFFIXES, decode_image
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 FOLDER_FPS = 25.0  # images do not say
 CLOCK = 90_000  # ticks a second, for frames with times of their own
+LACKING = 0.5  # seconds that a whole file may end before the time that it states: of its sound, say
 
 
 class VideoError(ValueError):
@@ -55,6 +56,8 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoS
         raise VideoError(f"video {path} is empty (0 bytes): copy or download it again")
     try:
         container = av.open(str(path))
+    except PermissionError as error:
+        raise VideoError(f"video {path} may not be read: {error.strerror}") from error
     except av.error.FFmpegError as error:
         raise VideoError(
             f"video {path} cannot be opened ({error.strerror}): it is damaged or not a video; copy it again or convert it to MP4"
@@ -102,7 +105,7 @@ def _frames_per_second(stream: av.VideoStream) -> float:
 
 
 def read_frames(path: Path | str) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Yield (frame index, time in seconds, RGB uint8 (H, W, 3)) of every frame, in the order in which they are shown.
+    """Yield (frame index, time in seconds since the file's start, RGB uint8 (H, W, 3)) of every frame, in the order in which they are shown.
 
     path: a video file, or a folder of images, which are taken in the order of the numbers in their names, 25 a second.
     A damaged or cut file yields the frames before the damage; then VideoError says how many there were. FileNotFoundError and
@@ -112,23 +115,28 @@ def read_frames(path: Path | str) -> Iterator[tuple[int, float, np.ndarray]]:
     if path.is_dir():
         yield from _read_images(path)
         return
-    index, packets = 0, 0
+    index, packets, seconds = 0, 0, 0.0
     with _opened(path) as (container, stream):
         fps = _frames_per_second(stream)
+        start = (container.start_time or 0) / av.time_base
         try:
             for packet in container.demux(stream):
                 packets += packet.size > 0
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise av.error.InvalidDataError(0, "damaged frame")
-                    yield index, index / fps if frame.time is None else float(frame.time), _upright(frame)
+                    seconds = index / fps if frame.time is None else float(frame.time) - start
+                    yield index, seconds, _upright(frame)
                     index += 1
         except av.error.FFmpegError as error:
             raise VideoError(f"video {path} is damaged after {index} frames ({error.strerror}): copy or download it again") from error
         if packets < stream.frames:
             raise VideoError(f"video {path} is cut short: {index} frames read of {stream.frames}; copy or download it again")
+        stated = 0.0 if stream.frames else (container.duration or 0) / av.time_base  # MKV and WebM do not count their frames
     if index == 0:
         raise VideoError(f"video {path} holds no frame that can be decoded: copy it again or convert it to MP4")
+    if start + seconds + 1 / fps < stated - LACKING:  # of some files the stated time counts from 0, of others from their start
+        raise VideoError(f"video {path} is cut short: its pictures end after {seconds:.1f} of {stated:.1f} s; copy or download it again")
 
 
 def probe(path: Path | str) -> VideoInfo:

@@ -1,6 +1,8 @@
 """From what a user names (a video, a folder, a camera) to the files that are read and written."""
 
+import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,11 +32,34 @@ class Job:
         return [path for path in self.outputs if path.exists()]
 
     @property
+    def note(self) -> Path:
+        """Says what ended a damaged video, whose outputs hold the frames before."""
+        return self.table.with_suffix(".damaged.txt")
+
+    @property
     def is_done(self) -> bool:
         """Whether all outputs are there, and younger than the video."""
         if self.existing != self.outputs or isinstance(self.source, int):
             return False
         return all(path.stat().st_mtime >= self.source.stat().st_mtime for path in self.outputs)
+
+
+def plan_all(sources: Sequence[str], out: Path, overlay: str, table: str) -> list[Job]:
+    """`plan` for everything that is named; several videos are treated as those of a folder. Raises ValueError where two would write the
+    same file."""
+    if len(sources) == 1:
+        return plan(sources[0], out, overlay, table)
+    if _is_file_name(out):
+        raise ValueError(f"--out {out}: several videos need a folder")
+    jobs = [replace(job, of_folder=True) for source in sources for job in plan(source, out, overlay, table)]
+    if any(isinstance(job.source, int) for job in jobs):
+        raise ValueError("a camera cannot be tracked together with anything else")
+    first: dict[Path, Job] = {}
+    for job in jobs:
+        other = first.setdefault(job.table, job)
+        if other is not job:
+            raise ValueError(f"{other.source} and {job.source} would both become {job.table}: track them one by one, with an --out each")
+    return jobs
 
 
 def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
@@ -46,6 +71,10 @@ def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
     for value, allowed, option in ((overlay, OVERLAYS, "--overlay"), (table, TABLES, "--table")):
         if value not in allowed:
             raise ValueError(f"{option} {value}: expected one of {', '.join(allowed)}")
+    if not source:
+        raise ValueError("IN is empty: name a video, a folder (. for this one) or the number of a camera")
+    if out.exists() and not os.access(out if out.is_dir() else out.parent, os.W_OK):
+        raise PermissionError(f"--out {out} may not be written to: give another")
     path = Path(source)
     if source.isdecimal() and not path.exists():
         return [_job(int(source), f"camera{source}", out, overlay, table)]
@@ -60,11 +89,18 @@ def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
         if job.overlay is not None and job.overlay.resolve() == path.resolve():
             raise ValueError(f"--out {out} is the video itself: give another name")
         return [job]
-    if out.suffix and not out.is_dir():
+    if _is_file_name(out):
         raise ValueError(f"--out {out}: the videos of {path} need a folder")
     stems = Counter(file.with_suffix("") for file in videos)
     names = [file.relative_to(path) if stems[file.with_suffix("")] > 1 else file.relative_to(path).with_suffix("") for file in videos]
     return [replace(_job(file, str(name), out, overlay, table), of_folder=True) for file, name in zip(videos, names, strict=True)]
+
+
+def not_videos(folder: Path, jobs: Sequence[Job]) -> list[Path]:
+    """The files in a folder of videos and below that are neither videos nor what a run wrote."""
+    written = {path.resolve() for job in jobs for path in (*job.outputs, job.note)}
+    found = [file for file in folder.rglob("*") if file.is_file() and file.suffix.lower() not in VIDEO_SUFFIXES]
+    return sorted(file for file in found if not file.name.startswith(".") and file.resolve() not in written)
 
 
 def _videos_below(folder: Path, out: Path) -> list[Path]:
@@ -76,9 +112,15 @@ def _videos_below(folder: Path, out: Path) -> list[Path]:
 
 
 def _job(source: Path | int, name: str, out: Path, overlay: str, table: str) -> Job:
-    if out.suffix in (".mp4", ".webm") and not out.is_dir():
+    if _is_file_name(out):
+        if out.suffix.lower() not in (".mp4", ".webm"):
+            raise ValueError(f"--out {out}: expected a folder or a name that ends in .mp4 or .webm")
         return Job(source, name, None if overlay == "none" else out, out.with_suffix(f".{table}"))
-    if out.suffix and not out.is_dir():
-        raise ValueError(f"--out {out}: expected a folder or a name that ends in .mp4 or .webm")
+    if out.is_file():
+        raise ValueError(f"--out {out} is a file: give a folder or a name that ends in .mp4 or .webm")
     video = None if overlay == "none" else out / f"{name}.overlay.{overlay}"
     return Job(source, name, video, out / f"{name}.landmarks.{table}")
+
+
+def _is_file_name(out: Path) -> bool:
+    return not out.is_dir() and out.suffix.lower() in VIDEO_SUFFIXES

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 METADATA_KEYS = ("kind", "scheme", "reference_shape", "face_template", "size", "stride", "runtime", "round", "versions", "licence")
 TRACKER_FILE, DETECTOR_FILE = "tracker.onnx", "detector.onnx"
 REFINER_FILE, BACKBONE_FILE = "refiner.onnx", "backbone.onnx"  # the second only where the head was trained over somebody's own model
-CURE = "run `dvc repro` to train and export the models, or name a folder that holds them with --models"
+CURE = "run `dvc repro` to train and export the models, name a folder that holds them (--models), or none for those of the package"
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,9 @@ def draw(frame: np.ndarray, faces: Sequence[FaceState], scheme: LandmarkScheme, 
         _draw_points(picture, face.points_frame, scheme, STATE_COLOURS[face.state])
         if len(shown) > 1:
             _draw_id(picture, face)
-    state = (shown or list(faces))[0].state
-    text = f"{len(shown)} faces" if len(shown) > 1 else STATE_TEXTS[state]
+    doubtful = [face for face in shown if face.state is State.uncertain]
+    state = (doubtful or shown or list(faces))[0].state
+    text = f"{len(shown)} faces" + f", {len(doubtful)} uncertain" * bool(doubtful) if len(shown) > 1 else STATE_TEXTS[state]
     _draw_label(picture, " ".join(filter(None, [text, note])), STATE_COLOURS[state])
     return picture
 

@@ -29,7 +29,7 @@ class Peer:
     def missing(self, models: Path) -> str:
         """What has to be done before it can run; empty if nothing."""
         if find_spec(self.module) is None:
-            return "pip install 'strrn[bench]'"
+            return "pip install '.[bench]' in a clone"
         return "" if (models / self.model).is_file() else f"python -m benchmarks.peers, in a checkout (no {self.model} in {models})"
 
 

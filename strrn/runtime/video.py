@@ -36,11 +36,13 @@ class Loss:
 
 @dataclass(frozen=True)
 class Summary:
-    """frames: read; with_points: of these, those with a face; faces: how many were followed; losses: in order; track_seconds: in the loop
-    alone; seconds: with decoding, drawing and writing; damage: what ended the video after these frames, empty for its end."""
+    """frames: read; with_points: of these, those with a face; searched: those before the first face; faces: ids that were given; losses: in
+    order; track_seconds: in the loop alone; seconds: with decoding, drawing and writing; damage: what ended the video after these frames,
+    empty for its end."""
 
     frames: int
     with_points: int
+    searched: int
     faces: int
     losses: list[Loss]
     track_seconds: float
@@ -56,15 +58,15 @@ def track_frames(frames: Frames, tracker: Tracker, overlay: Path | None, table: 
     another size are fitted to the first one's.
     """
     started = time.perf_counter()
-    track_seconds, done, with_points, damage = 0.0, 0, 0, ""
+    track_seconds, done, with_points, searched, damage = 0.0, 0, 0, 0, ""
     losses: dict[int, Loss] = {}  # of the faces that are lost now
     ended: list[Loss] = []
     ids: set[int] = set()
     with ExitStack() as stack:
         # The table is the outer context: it does not appear if the video cannot be finished.
         write_rows = stack.enter_context(landmark_table(table, tracker.info.scheme)) if table else None
-        quality = QUALITIES[FORMATS[overlay.suffix]] if overlay else 0
-        video = stack.enter_context(VideoWriter(overlay, None, quality, FORMATS[overlay.suffix])) if overlay else None
+        quality = QUALITIES[FORMATS[overlay.suffix.lower()]] if overlay else 0
+        video = stack.enter_context(VideoWriter(overlay, None, quality, FORMATS[overlay.suffix.lower()])) if overlay else None
         size: tuple[int, int] | None = None  # of the overlay: width, height of the first frame
         try:
             for index, seconds, frame in frames:
@@ -72,6 +74,7 @@ def track_frames(frames: Frames, tracker: Tracker, overlay: Path | None, table: 
                 faces = tracker(frame, seconds)
                 track_seconds += time.perf_counter() - before
                 done, with_points = index + 1, with_points + any(face.has_points for face in faces)
+                searched += not with_points
                 for face in faces:
                     if face.state is State.lost:
                         losses[face.face_id] = Loss(face.face_id, index, index, face.reason)
@@ -99,7 +102,7 @@ def track_frames(frames: Frames, tracker: Tracker, overlay: Path | None, table: 
     ended += [replace(loss, last=done - 1) for loss in losses.values()]
     ended = [loss for loss in ended if loss.first <= loss.last]
     ended.sort(key=lambda loss: (loss.first, loss.face_id))
-    return Summary(done, with_points, len(ids), ended, track_seconds, time.perf_counter() - started, damage)
+    return Summary(done, with_points, searched, len(ids), ended, track_seconds, time.perf_counter() - started, damage)
 
 
 def camera_frames(number: int) -> Iterator[tuple[int, float, np.ndarray]]:

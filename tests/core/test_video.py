@@ -127,3 +127,28 @@ def test_a_film_taken_with_the_phone_on_its_side_comes_upright(tmp_path):
     assert rgb.shape == (64, 48, 3)
     assert np.abs(rgb.astype(int) - np.rot90(picture(48, 64, 0), -1)).mean() < 2.5
     assert (probe(tmp_path / "lying.mp4").height, probe(tmp_path / "lying.mp4").width) == (64, 48)
+
+
+def test_a_file_that_does_not_count_its_frames_is_cut_where_it_ends_too_early(tmp_path):
+    write(tmp_path / "whole.webm", num_frames=60, video_format=VideoFormat.vp9)
+    assert len(list(read_frames(tmp_path / "whole.webm"))) == 60
+    content, seen = (tmp_path / "whole.webm").read_bytes(), []
+    (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
+    with pytest.raises(VideoError, match=r"cut\.webm is cut short: its pictures end after .* of 2\.4 s"):
+        seen.extend(read_frames(tmp_path / "cut.webm"))
+    assert 0 < len(seen) <= 60
+
+
+def test_times_begin_with_the_file(tmp_path):
+    write(tmp_path / "a.mp4", num_frames=5)
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "later.mkv"), "w") as later:
+        stream = later.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.pts += round(3 / packet.time_base)
+                packet.dts += round(3 / packet.time_base)
+                packet.stream = stream
+                later.mux(packet)
+    with av.open(str(tmp_path / "later.mkv")) as later:
+        assert later.start_time / av.time_base == pytest.approx(3, abs=0.1)
+    assert [seconds for _, seconds, _ in read_frames(tmp_path / "later.mkv")] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16], abs=0.002)

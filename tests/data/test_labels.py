@@ -1,6 +1,7 @@
 """The labelled photographs of S: 300-W, own pictures, frames of 300VW; each in a tiny folder of its layout."""
 
 import dataclasses
+import logging
 import pickle
 
 import cv2
@@ -13,7 +14,7 @@ from strrn.data.sources.ibug_300vw import clips_300vw
 from strrn.data.sources.ibug_300w import faces_300w
 from strrn.data.sources.labelled import LabelError, LabelledFace, by_file, pictures_of
 from strrn.data.sources.labels import LabelParameters, labelled_faces
-from strrn.data.sources.own_labels import own_faces
+from strrn.data.sources.own_labels import log_splits, own_faces
 from strrn.data.sources.record import ClipRecord, split_of
 from strrn.stages.parameters import load_section
 from tests.data.test_videos import write_300vw
@@ -138,6 +139,58 @@ def test_a_table_of_another_scheme_is_refused(tmp_path, content, message):
     (tmp_path / "faces.csv").write_text(content)
     with pytest.raises(ValueError, match=message):
         list(own_faces(tmp_path / "faces.csv", THREE, 0.1, 0.1))
+
+
+def test_the_name_of_the_table_or_folder_does_not_move_pictures(tmp_path):
+    names = [f"day/{number}" for number in range(40)]
+    splits = []
+    for first in ("first", "second"):
+        for name in names:
+            label(tmp_path / first / name)
+        table = tmp_path / first / f"{first}.csv"
+        table.write_text("\n".join([TABLE.splitlines()[0], *(f"{name}.png,0,0,2.5,1,3,5" for name in names)]) + "\n")
+        for path in (tmp_path / first, table):
+            faces, _ = parts(own_faces(path, THREE, 0.3, 0.3))
+            assert {face.image_id.split("/")[0] for face in faces} == {first}
+            splits.append(
+                [face.split for face in sorted(faces, key=lambda face: names.index(face.image_id.partition("/")[2].removesuffix(".png")))]
+            )
+    assert splits[0] == splits[2] == [split_of(name, 0.3, 0.3) for name in names]
+    assert splits[1] == splits[3] == [split_of(f"{name}.png", 0.3, 0.3) for name in names]
+    assert set(splits[0]) == {"train", "val", "test"}
+
+
+def test_swapped_coordinates_are_refused(tmp_path):
+    folder = tmp_path / "mine"
+    for name in "abc":
+        label(folder / name, [(y, x) for x, y in POINTS])
+    with pytest.raises(ValueError, match=r"mine of .*labels\.own: 3 of 3 faces lie on their side, .* left and right .* x and y are swapped"):
+        own_faces(folder, THREE, 0.1, 0.1)
+    label(folder / "b")
+    label(folder / "c", [POINTS[0], ("nan", "nan"), POINTS[2]])  # says nothing, its pair is not labelled
+    assert len(own_faces(folder, THREE, 0.1, 0.1)) == 3  # one of two may have turned the head by a right angle
+    without_pairs = dataclasses.replace(THREE, mirror=(0, 1, 2))
+    label(folder / "b", [(y, x) for x, y in POINTS])
+    assert len(own_faces(folder, without_pairs, 0.1, 0.1)) == 3
+
+
+def test_few_own_pictures_to_choose_by_or_to_test_on_are_told(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    label(tmp_path / "a")
+    (face,) = own_faces(tmp_path, THREE, 0.1, 0.1)
+    faces = [
+        dataclasses.replace(face, identity=f"{split}{number}", split=split)
+        for split, count in (("train", 12), ("val", 9), ("test", 10))
+        for number in range(count)
+    ]
+    log_splits([*faces, faces[-1], dataclasses.replace(face, identity="elsewhere", source="300w")])  # a picture of two faces counts once
+    told, warned = caplog.records
+    assert told.getMessage() == "own pictures: train 12, val 9, test 10"
+    assert warned.levelno == logging.WARNING and warned.getMessage().startswith("fewer than 10 own pictures in val:")
+    caplog.clear()
+    log_splits(faces[:12] + faces[-10:] + [dataclasses.replace(face, identity=f"v{number}", split="val") for number in range(10)])
+    log_splits([])
+    assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
 def test_what_to_put_where(tmp_path):

@@ -89,7 +89,7 @@ def test_own_pictures_of_a_scheme_of_five_points(tmp_path):
         lines.append(",".join([name, *(f"{value:.3f}" for value in face[:4].ravel()), "", ""]))
     (tmp_path / "faces.csv").write_text("\n".join(lines) + "\n")
     labels = replace(LABELS, rendered=False, own=[str(tmp_path / "faces.csv")])
-    expected = [f"faces/{name}" for name in names if split_of(f"faces/{name}", labels.val, labels.test) == "test"]
+    expected = [f"faces/{name}" for name in names if split_of(name, labels.val, labels.test) == "test"]
     found = photographs(labels, FIVE)
     assert 3 < len(expected) < 20 and [one.clip_id for one in found] == expected and {one.dataset for one in found} == {"own_test"}
     assert [one.clip_id for one in held_out_stills(tmp_path / "none", set(expected[1:]), labels, FIVE)] == expected[1:]

@@ -56,3 +56,11 @@ def test_every_state_has_its_label(which):
     frame = np.zeros((40, 60, 3), np.uint8)  # smaller than the label
     points = np.full((5, 2), np.nan) if which in (State.lost, State.searching) else tiny.REFERENCE
     assert draw(frame, [state(points, which)], tiny.SCHEME, "0.00 s")[:, :20].any()
+
+
+def test_the_label_is_of_the_face_in_doubt():
+    frame = np.zeros((400, 600, 3), np.uint8)
+    sure, doubtful = state(tiny.REFERENCE + 200), state(tiny.REFERENCE + 200, State.uncertain)
+    corner = {name: draw(frame, faces, tiny.SCHEME)[:60, :200] for name, faces in (("one", [sure, doubtful]), ("none", [sure, sure]))}
+    assert (corner["one"] != corner["none"]).any()
+    assert (corner["one"] == (draw(frame, [doubtful, sure], tiny.SCHEME)[:60, :200])).all()

@@ -45,7 +45,7 @@ def test_speeds_and_reasons(tmp_path, monkeypatch):
     assert speeds["good"]["frames_per_second"] > 0 and speeds["good"]["share_with_face"] == 0.5
     assert speeds["broken"] == {"missing": "ImportError: libGL.so.1: no such file"}
     assert "benchmarks.peers" in speeds["no model"]["missing"] and "no other in" in speeds["no model"]["missing"]
-    assert speeds["not installed"]["missing"] == "pip install 'strrn[bench]'"
+    assert speeds["not installed"]["missing"] == "pip install '.[bench]' in a clone"
 
 
 @pytest.mark.parametrize("peer", peers.PEERS, ids=lambda peer: peer.module)

@@ -1,6 +1,7 @@
 """The crop stage on a small world: one rendered face on a grey ground, which moves through clips and stands in stills."""
 
 import dataclasses
+import logging
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from strrn.data.crops import CropParameters
 from strrn.data.sources.labels import LabelParameters
 from strrn.data.sources.packages import PACKAGED_CLIPS
 from strrn.data.sources.videos import VideoParameters
-from strrn.stages.crop import crop
+from strrn.stages import logs
+from strrn.stages.crop import crop, main
 from strrn.stages.parameters import load_section
 
 FACE = Path(__file__).parents[1] / "core/face.jpg"
@@ -38,9 +40,12 @@ def picture(left):
 
 
 def points_at(left):
-    """68 points in a face-like oval where the picture shows the face; all that the stage asks of them is that they move with it."""
+    """68 points in a face-like oval where the picture shows the face, every landmark at the height of its mirror image; all else that the
+    stage asks of them is that they move with it."""
     angle = np.arange(68) / 68 * 2 * np.pi
-    return np.stack([left + 100 + 36 * np.cos(angle), 20 + 62 + 50 * np.sin(angle)], -1).astype(np.float32)
+    oval = np.stack([36 * np.cos(angle), 50 * np.sin(angle)], -1)
+    oval = (oval + oval[list(SCHEME.mirror)] * (-1, 1)) / 2
+    return (oval + (left + 100, 20 + 62)).astype(np.float32)
 
 
 def film(path, lefts):
@@ -230,6 +235,57 @@ def test_own_labels_join_the_rendered_ones(world, tmp_path, cropped, parameters)
         stills = read_table(tmp_path / f"crops/stills_{split}.parquet", still_crops_schema(68))
         assert list(stills["image_id"][:alone]) == list(before["image_id"])
         assert len(stills["image_id"]) > alone and set(stills["source"]) == {"test", "own"}
+
+
+def test_labels_outside_the_picture_or_beside_its_face_are_rejected(world, tmp_path, parameters, caplog):
+    table = write_labelled(tmp_path / "own", range(10, 130, 10))
+    for name, image in (("shrunk", picture(40)), ("away", picture(40)), ("empty", picture(None)), ("group", picture(40))):
+        (tmp_path / f"own/{name}.jpg").write_bytes(encode_jpeg(image, 95))
+    placed = [
+        ("shrunk.jpg", points_at(40) / (WIDTH, HEIGHT)),  # as shares of the picture's sides
+        ("away.jpg", points_at(40) + (WIDTH, 0)),
+        ("empty.jpg", points_at(40)),  # MTCNN may well miss a face
+        ("group.jpg", points_at(40)),
+        ("group.jpg", 0.2 * points_at(40)),  # and of a group one
+    ]
+    with table.open("a") as file:
+        file.writelines(",".join([name, *(f"{value:.3f}" for value in points.ravel())]) + "\n" for name, points in placed)
+    labels, ten = own_labels(table, max_rejected=0.2), dataclasses.replace(parameters, max_frames_per_clip=10)
+    caplog.set_level(logging.INFO)
+    crop(world / "raw", world / "rendered", tmp_path / "crops", SCHEME, ten, labels, VIDEOS)
+    rejected = {row["image_id"]: row for row in read_json_lines(tmp_path / "crops/rejected.jsonl") if "image_id" in row}
+    del rejected["test_90"]  # rendered
+    assert {name: row["reason"] for name, row in rejected.items()} == {
+        "faces/shrunk.jpg": "labels beside the face",
+        "faces/away.jpg": "labels outside the picture",
+    }
+    assert rejected["faces/away.jpg"]["detail"] == "their centre is x 460, y 82, the picture 320 x 200 pixels"
+    tables = [read_table(tmp_path / f"crops/stills_{split}.parquet", still_crops_schema(68)) for split in ("train", "val", "test")]
+    assert {"faces/empty.jpg", "faces/group.jpg", "faces/group.jpg#1"} < {name for stills in tables for name in stills["image_id"]}
+    # moving and coming have 16 frames each.
+    assert "not used: 12 frames of 2 clips, which lie beyond crop.max_frames_per_clip, 10" in caplog.messages
+    assert [message for message in caplog.messages if message.startswith("own pictures: train ")]
+
+
+PARAMS = (Path(__file__).parents[2] / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (PARAMS.replace("scheme: ibug68", "scheme: broken.yaml"), r"the file of scheme 'broken\.yaml' in params\.yaml, line 2: .*line 1\)$"),
+        ("seed: 1\nlabels: {own: [a\nval: 1\n", r"/params\.yaml, line 3: .* \(while parsing a flow .*, line 2\)$"),
+        ("seed: 1\nseed: 2\n", r"/params\.yaml, line 2: found duplicate key seed"),
+        ("scheme: ${labels.scheme}\n", r"params\.yaml, key 'scheme': Interpolation key 'labels\.scheme' not found$"),
+    ],
+)
+def test_a_damaged_yaml_file_ends_with_its_name_and_line(tmp_path, monkeypatch, params, message):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(params)
+    Path("broken.yaml").write_text("names: [left, right\nroot: 1\n")
+    with pytest.raises(SystemExit, match=rf"^error: .*{message}") as stopped:
+        logs.run(main)
+    assert isinstance(stopped.value.code, str)  # to stderr, with status 1
 
 
 def test_too_few_own_labels_are_explained(world, tmp_path, parameters):

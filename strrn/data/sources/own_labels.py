@@ -1,8 +1,9 @@
 """The user's own labelled pictures: a folder of images with .pts files beside them, or one CSV file."""
 
 import csv
+import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,43 @@ import numpy as np
 from strrn.core.landmarks import LandmarkScheme
 from strrn.data.sources.labelled import LabelError, LabelledFace
 from strrn.data.sources.pts import image_of, read_pts
-from strrn.data.sources.record import split_of
+from strrn.data.sources.record import SPLITS, split_of
 
+log = logging.getLogger(__name__)
 SOURCE, LICENCE = "own", "user"
+FEW_PICTURES = 10  # of a split: fewer say next to nothing
 
 
-def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Iterator[LabelledFace | dict]:
-    """The faces of a folder (and below) or of a CSV file, or rejected rows. Pictures are divided by `split_of`.
+def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> list[LabelledFace | dict]:
+    """The faces of a folder (and below) or of a CSV file, or rejected rows.
 
-    Raises FileNotFoundError where there is nothing, ValueError for a CSV file with other columns than image, x0, y0, x1, y1, …
+    A picture's split is `split_of` its path as the table has it, or its path below the folder without ending: neither the name of the table
+    nor that of the folder changes it.
+    Raises FileNotFoundError where there is nothing; ValueError for a CSV file with other columns than image, x0, y0, x1, y1, …, and where
+    most faces lie on their side.
     """
+    found = list(_of_path(path, scheme, val, test))
+    _check_upright(path, [face.points_frame for face in found if isinstance(face, LabelledFace)], scheme)
+    return found
+
+
+def log_splits(faces: Iterable[LabelledFace]) -> None:
+    """Log how many own pictures each split has, and warn where there are few to choose models by, or to test them on."""
+    splits = {face.identity: face.split for face in faces if face.source == SOURCE}
+    if not splits:
+        return
+    counts = {split: sum(other == split for other in splits.values()) for split in SPLITS}
+    log.info("own pictures: %s", ", ".join(f"{split} {count}" for split, count in counts.items()))
+    few = [split for split in ("val", "test") if counts[split] < FEW_PICTURES]
+    if few:
+        log.warning(
+            "fewer than %d own pictures in %s: what they measure is mostly chance. Label more, or raise the shares in params.yaml, labels",
+            FEW_PICTURES,
+            " and ".join(few),
+        )
+
+
+def _of_path(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Iterator[LabelledFace | dict]:
     if path.suffix.lower() == ".csv" and path.is_file():
         return _of_table(path, scheme, val, test)
     files = sorted(path.rglob("*.pts")) if path.is_dir() else []
@@ -33,10 +61,11 @@ def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> It
 
 def _of_folder(folder: Path, files: list[Path], scheme: LandmarkScheme, val: float, test: float) -> Iterator[LabelledFace | dict]:
     for file in files:
-        image_id = f"{folder.name}/{file.relative_to(folder).with_suffix('').as_posix()}"
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        image_id = f"{folder.name}/{name}"
         try:
             points = read_pts(file, scheme)
-            yield LabelledFace(image_id, image_id, split_of(image_id, val, test), SOURCE, LICENCE, image_of(file), None, points)
+            yield LabelledFace(image_id, image_id, split_of(name, val, test), SOURCE, LICENCE, image_of(file), None, points)
         except LabelError as error:
             yield error.row(image_id)
 
@@ -59,7 +88,7 @@ def _of_table(path: Path, scheme: LandmarkScheme, val: float, test: float) -> It
             seen[photograph] += 1
             try:
                 points = _points(row, len(columns), f"{path}, line {rows.line_num}")
-                split = split_of(photograph, val, test)
+                split = split_of(row[0], val, test)
                 yield LabelledFace(image_id, photograph, split, SOURCE, LICENCE, path.parent / row[0], None, points)
             except LabelError as error:
                 yield error.row(image_id)
@@ -77,6 +106,24 @@ def _points(row: list[str], num_columns: int, where: str) -> np.ndarray:
     if len(half):
         raise LabelError("damaged labels", f"{where}: only one of x{half[0]}, y{half[0]} is a number")
     return points
+
+
+def _check_upright(path: Path, faces: Sequence[np.ndarray], scheme: LandmarkScheme) -> None:
+    """faces: F times (L, 2). A landmark and its mirror image lie side by side in an upright face, above each other where x, y are swapped.
+
+    Raises ValueError where they lie above each other in more than half of the faces. A scheme without such pairs cannot be checked.
+    """
+    left, right = np.array([(one, other) for one, other in enumerate(scheme.mirror) if one < other], int).reshape(-1, 2).T
+    points = np.stack(faces) if faces else np.empty((0, scheme.num_landmarks, 2))
+    x, y = np.nansum(np.abs(points[:, left] - points[:, right]), 1).T  # (F,) each; 0 where no pair is labelled
+    lying, known = int((y > x).sum()), int((x + y > 0).sum())
+    if 2 * lying > known:
+        first, second = scheme.names[left[0]], scheme.names[right[0]]
+        raise ValueError(
+            f"{path} of params.yaml, labels.own: {lying} of {known} faces lie on their side, with points such as {first} and {second} above "
+            "each other. Probably x and y are swapped: x counts columns from the left and comes first, y counts rows from the top. Or the "
+            "pictures were labelled as they look when turned: turn the files and label those"
+        )
 
 
 def _short(columns: list[str]) -> str:
