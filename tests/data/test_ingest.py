@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from strrn.core.video import VideoWriter
+from strrn.core.video import VIDEO_SUFFIXES, VideoWriter
 from strrn.data.ingest import check, ingest, known_videos, origins
 
 LIMITS = {"min_frames": 12, "max_bytes": 10**6, "workers": 1}
@@ -136,7 +136,7 @@ def test_a_list_of_addresses(clips, served, tmp_path):
         f"duplicate of {names[2]}",
         "not fetched: HTTP Error 404: Not Found",
         f"cut short: {size} of {size + 5} bytes came",
-        "no video: it ends in 'nothing' and is text/html; expected .avi, .m4v, .mkv, .mov, .mp4, .mpeg, .mpg, .webm, .wmv",
+        f"no video: it ends in 'nothing' and is text/html; expected {', '.join(VIDEO_SUFFIXES)}",
         "its scheme is 'ftp', expected one of http, https, file",
     ]
     assert reasons[5].startswith("not fetched: ") and "refused" in reasons[6] and reasons[7] == "duplicate: listed twice"

@@ -62,7 +62,7 @@ def test_what_to_put_where(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"crop\.folders, does not exist: make it and put your videos in"):
         list(folder_videos(tmp_path / "mine"))
     (tmp_path / "mine").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"holds no video: put files with one of the endings \.avi"):
+    with pytest.raises(FileNotFoundError, match=r"holds no video: put files with one of the endings \.3gp, \.avi"):
         list(folder_videos(tmp_path / "mine"))
     for name in ("a.mp4", "a.webm"):
         (tmp_path / "mine" / name).touch()
