@@ -274,6 +274,38 @@ def info(
         OUTPUT.print(f"{name:{width}}  {value}", markup=False)
 
 
+@app.command()
+def labels(
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    source: Annotated[
+        str | None,
+        typer.Option(help="own, 300w, rendered, … Default: what is not rendered, if there is any.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of crops to draw.")] = 30,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The sheet, a .png or .jpg; replaces an older one.")] = Path("reports/labels.png"),
+    crops: Annotated[Path, typer.Option(help="Folder of the crops, which the stage crop writes.")] = DEFAULT_CROPS,
+    scheme: SchemeOption = None,
+) -> None:
+    """Draw labelled crops, to look at before anything is trained. Landmarks of small schemes get their numbers.
+
+    Example: dvc repro crop && strrn labels
+    """
+    try:
+        from strrn.evaluation.labels_sheet import labels_sheet
+        from strrn.evaluation.pseudo_sheet import check_name, write_sheet
+
+        check_name(out)
+        stills = crops / f"stills_{split}.parquet"
+        if not stills.is_file():
+            raise FileNotFoundError(f"no {stills}: run `dvc repro crop`; --split is one of train, val, test")
+        sheet, counts = labels_sheet(stills, _scheme(scheme, crops), source, count)
+        write_sheet(out, sheet)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    OUTPUT.print(f"labels  {', '.join(f'{number} {name}' for name, number in counts.items())} ({split})", markup=False)
+    OUTPUT.print(f"sheet   {out}", markup=False)
+
+
 @pseudo.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="ROUND", help="A round (r1) or its folder.", show_default=False)],
