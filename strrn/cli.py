@@ -57,7 +57,7 @@ def track(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN...",
+            metavar="IN",
             help="Video files, a folder of videos, a folder of images (one video), or the number of a camera.",
             show_default=False,
         ),
@@ -166,13 +166,6 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
         OUTPUT.print(f"{job.name}: done before", markup=False)
         return True
     tracker.reset()
-    done = 0
-
-    def on_frame(count: int) -> None:
-        nonlocal done
-        done = count
-        progress.update(count)
-
     try:
         is_outdated = job.of_folder and job.existing == job.outputs  # the video is younger: it is tracked again
         if job.existing and not overwrite and not is_outdated:
@@ -184,10 +177,11 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
         else:
             frames, total = read_frames(job.source), probe(job.source).num_frames
         with _Progress(job.name, total) as progress:
-            summary = track_frames(frames, tracker, job.overlay, job.table, on_frame)
-    except KeyboardInterrupt:
-        ERRORS.print(f"stopped after {done} frames of {job.name}, of which nothing is kept", markup=False)
-        raise
+            try:
+                summary = track_frames(frames, tracker, job.overlay, job.table, progress.update)
+            except KeyboardInterrupt:
+                ERRORS.print(f"stopped after {progress.done} frames of {job.name}, of which nothing is kept", markup=False)
+                raise
     except Exception as error:  # of whatever library: the other videos are tracked all the same
         known = isinstance(error, ValueError | OSError)
         ERRORS.print(f"error: {error}" if known else f"error: {job.name}: {type(error).__name__}: {error}", markup=False)
@@ -411,7 +405,7 @@ class _Progress:
             console=ERRORS,
             disable=not ERRORS.is_terminal,
         )
-        self._what, self._total = what, total
+        self._what, self._total, self.done = what, total, 0
         self._task = self._bar.add_task(what, total=total or None, speed=0.0)
 
     def __enter__(self) -> "_Progress":
@@ -426,6 +420,7 @@ class _Progress:
         self._bar.stop()
 
     def update(self, done: int) -> None:
+        self.done = done
         now = self._clock()
         speed = done / max(now - self._started, 1e-9)
         self._bar.update(self._task, completed=done, speed=speed)
