@@ -132,8 +132,9 @@ def track(
         )
     except (ValueError, OSError) as error:
         _fail(error)
-    for folder in (Path(source) for source in sources if jobs[0].of_folder and Path(source).is_dir()):
-        if others := not_videos(folder, jobs):
+    frames = {job.source for job in jobs}  # folders of images among them
+    for folder in (Path(source) for source in sources if Path(source).is_dir() and Path(source) not in frames):
+        if others := not_videos(folder, out):
             names = ", ".join(file.name for file in others[:3]) + ", …" * (len(others) > 3)
             ERRORS.print(f"not tracked, since they do not end as videos do: {names} ({len(others)} in {folder})", markup=False)
     with _ended_by_sigterm():
@@ -147,7 +148,13 @@ def track(
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
     """SIGTERM ends it as Ctrl-C does, and no temporary files are left."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    def end(*_: object) -> None:
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):  # as of a script's background job
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
@@ -194,8 +201,7 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
     if summary.damage:
         text = f"{summary.damage}. The files hold the {summary.frames} frames before the damage"
         ERRORS.print(f"error: {text}", markup=False)
-        if job.of_folder:
-            job.note.write_text(f"{text}\n", encoding="utf-8")
+        job.note.write_text(f"{text}\n", encoding="utf-8")
     return not summary.damage
 
 

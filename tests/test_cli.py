@@ -365,3 +365,17 @@ def test_a_folder_may_be_called_like_a_video(video, tmp_path):
     (tmp_path / "out.mp4").mkdir()
     assert track(video, tmp_path / "out.mp4").exit_code == 0
     assert (tmp_path / "out.mp4/clip.overlay.mp4").is_file()
+
+
+def test_overlays_of_an_earlier_run_are_not_tracked(tmp_path):
+    for name in ("a", "b"):
+        tiny.write_video(tmp_path / f"{name}.mp4", [True] * 3)
+    for _ in range(2):
+        result = strrn("track", *sorted(tmp_path.glob("*.mp4")), "-o", tmp_path, "--models", tiny.models_dir())
+        assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in tmp_path.glob("*.mp4")) == ["a.mp4", "a.overlay.mp4", "b.mp4", "b.overlay.mp4"]
+
+
+def test_a_table_is_not_a_folder(video, tmp_path):
+    assert "expected a folder or a name that ends in .mp4 or .webm" in track(video, tmp_path / "points.csv").output
+    assert track(video, tmp_path / "results.v2").exit_code == 0 and (tmp_path / "results.v2/clip.overlay.mp4").is_file()

@@ -17,10 +17,10 @@ import numpy as np
 from strrn.core.files import atomic
 from strrn.core.images import IMAGE_SUFFIXES, decode_image
 
-VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
+VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv")
 FOLDER_FPS = 25.0  # images do not say
 CLOCK = 90_000  # ticks a second, for frames with times of their own
-LACKING = 0.5  # seconds that a whole file may end before the time that it states: of its sound, say
+LACKING = 0.5  # seconds that a whole file may end before the time that it states
 
 
 class VideoError(ValueError):
@@ -115,18 +115,21 @@ def read_frames(path: Path | str) -> Iterator[tuple[int, float, np.ndarray]]:
     if path.is_dir():
         yield from _read_images(path)
         return
-    index, packets, seconds = 0, 0, 0.0
+    index, packets, end = 0, 0, 0.0
     with _opened(path) as (container, stream):
         fps = _frames_per_second(stream)
         start = (container.start_time or 0) / av.time_base
         try:
-            for packet in container.demux(stream):
+            for packet in container.demux(stream, *container.streams.audio):
+                if packet.pts is not None:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.stream.index != stream.index:
+                    continue
                 packets += packet.size > 0
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise av.error.InvalidDataError(0, "damaged frame")
-                    seconds = index / fps if frame.time is None else float(frame.time) - start
-                    yield index, seconds, _upright(frame)
+                    yield index, index / fps if frame.time is None else float(frame.time) - start, _upright(frame)
                     index += 1
         except av.error.FFmpegError as error:
             raise VideoError(f"video {path} is damaged after {index} frames ({error.strerror}): copy or download it again") from error
@@ -135,8 +138,8 @@ def read_frames(path: Path | str) -> Iterator[tuple[int, float, np.ndarray]]:
         stated = 0.0 if stream.frames else (container.duration or 0) / av.time_base  # MKV and WebM do not count their frames
     if index == 0:
         raise VideoError(f"video {path} holds no frame that can be decoded: copy it again or convert it to MP4")
-    if start + seconds + 1 / fps < stated - LACKING:  # of some files the stated time counts from 0, of others from their start
-        raise VideoError(f"video {path} is cut short: its pictures end after {seconds:.1f} of {stated:.1f} s; copy or download it again")
+    if end < stated - LACKING:  # the sound may go on after the pictures; where a file is cut, both end
+        raise VideoError(f"video {path} is cut short: it ends after {end:.1f} of {stated:.1f} s; copy or download it again")
 
 
 def probe(path: Path | str) -> VideoInfo:

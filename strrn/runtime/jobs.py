@@ -45,13 +45,17 @@ class Job:
 
 
 def plan_all(sources: Sequence[str], out: Path, overlay: str, table: str) -> list[Job]:
-    """`plan` for everything that is named; several videos are treated as those of a folder. Raises ValueError where two would write the
-    same file."""
+    """`plan` for everything that is named; several videos are treated as those of a folder, without the overlays of earlier runs.
+
+    Raises ValueError where two would write the same file, or one the other's video.
+    """
     if len(sources) == 1:
         return plan(sources[0], out, overlay, table)
     if _is_file_name(out):
         raise ValueError(f"--out {out}: several videos need a folder")
-    jobs = [replace(job, of_folder=True) for source in sources for job in plan(source, out, overlay, table)]
+    jobs = [replace(job, of_folder=True) for source in sources if not _is_overlay(Path(source)) for job in plan(source, out, overlay, table)]
+    if not jobs:
+        raise ValueError("only overlays of earlier runs are named: name the videos")
     if any(isinstance(job.source, int) for job in jobs):
         raise ValueError("a camera cannot be tracked together with anything else")
     first: dict[Path, Job] = {}
@@ -59,6 +63,10 @@ def plan_all(sources: Sequence[str], out: Path, overlay: str, table: str) -> lis
         other = first.setdefault(job.table, job)
         if other is not job:
             raise ValueError(f"{other.source} and {job.source} would both become {job.table}: track them one by one, with an --out each")
+    read = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        if job.overlay is not None and job.overlay.resolve() in read:
+            raise ValueError(f"{job.overlay} would be replaced by what is drawn on {job.source}: give another --out")
     return jobs
 
 
@@ -96,18 +104,19 @@ def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
     return [replace(_job(file, str(name), out, overlay, table), of_folder=True) for file, name in zip(videos, names, strict=True)]
 
 
-def not_videos(folder: Path, jobs: Sequence[Job]) -> list[Path]:
-    """The files in a folder of videos and below that are neither videos nor what a run wrote."""
-    written = {path.resolve() for job in jobs for path in (*job.outputs, job.note)}
-    found = [file for file in folder.rglob("*") if file.is_file() and file.suffix.lower() not in VIDEO_SUFFIXES]
-    return sorted(file for file in found if not file.name.startswith(".") and file.resolve() not in written)
+def not_videos(folder: Path, out: Path) -> list[Path]:
+    """The files in a folder of videos and below that are neither videos, nor hidden, nor what a run wrote."""
+    results = out.resolve() if folder.resolve() in out.resolve().parents else None
+    found = [file for file in folder.rglob("*") if file.suffix.lower() not in VIDEO_SUFFIXES and file.is_file()]
+    found = [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return sorted(file for file in found if ".landmarks" not in file.suffixes and results not in file.resolve().parents)
 
 
 def _videos_below(folder: Path, out: Path) -> list[Path]:
     """Without hidden files, and without what an earlier run wrote."""
     results = out.resolve() if folder.resolve() in out.resolve().parents else None
     found = [file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
-    found = [file for file in found if not file.name.startswith(".") and ".overlay" not in file.suffixes]
+    found = [file for file in found if not file.name.startswith(".") and not _is_overlay(file)]
     return sorted(file for file in found if results not in file.resolve().parents)
 
 
@@ -122,5 +131,10 @@ def _job(source: Path | int, name: str, out: Path, overlay: str, table: str) -> 
     return Job(source, name, video, out / f"{name}.landmarks.{table}")
 
 
+def _is_overlay(file: Path) -> bool:
+    return ".overlay" in file.suffixes
+
+
 def _is_file_name(out: Path) -> bool:
-    return not out.is_dir() and out.suffix.lower() in VIDEO_SUFFIXES
+    """Whether it is meant as a file's: a folder may have a dot in its name as well."""
+    return not out.is_dir() and out.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, *(f".{table}" for table in TABLES))

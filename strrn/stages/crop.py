@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from strrn.core.cluster import map_clips
-from strrn.core.face_detection import FaceDetection
 from strrn.core.files import atomic_folder, write_json, write_json_lines
-from strrn.core.geometry import bounding_box, mean_shape
+from strrn.core.geometry import mean_shape
 from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.processes import num_workers, start_worker
@@ -32,7 +31,6 @@ from strrn.data.crops import (
 from strrn.data.sources.folder import folder_videos
 from strrn.data.sources.labelled import LabelError, LabelledFace, by_file, pictures_of
 from strrn.data.sources.labels import LabelParameters, check_rejected, labelled_faces
-from strrn.data.sources.own_labels import SOURCE as OWN
 from strrn.data.sources.own_labels import log_splits
 from strrn.data.sources.packages import packaged_clips
 from strrn.data.sources.record import SPLITS, ClipRecord, read_clips, readable_clips
@@ -42,6 +40,7 @@ from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, RAW, RENDERED
 
 log = logging.getLogger(__name__)
+LEAST_SIDE = 4  # pixels: of the labels' box
 CHUNK = 50  # stills a task
 
 
@@ -232,41 +231,19 @@ def _crop_faces(
             picture = next(pictures)
         except ValueError as error:
             return crops + [LabelError("unreadable image", str(error))] * (len(faces) - len(crops))
-        misplaced = _misplaced(picture, face, faces)
-        crops.append(misplaced or _cropped(picture, face.points_frame, face.valid, reference_shape, parameters))
+        crops.append(_misplaced(picture, face) or _cropped(picture, face.points_frame, face.valid, reference_shape, parameters))
     return crops
 
 
-def _misplaced(picture: np.ndarray, face: LabelledFace, faces: Sequence[LabelledFace]) -> LabelError | None:
-    """Why the labels cannot belong to the picture, None where they may. faces: all that are labelled in it."""
-    (height, width), (x, y) = picture.shape[:2], face.points_frame[face.valid].mean(0)
+def _misplaced(picture: np.ndarray, face: LabelledFace) -> LabelError | None:
+    """Why the labels cannot belong to the picture, None where they may."""
+    (height, width), points = picture.shape[:2], face.points_frame[face.valid]
+    x, y = points.mean(0)
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
         return LabelError("labels outside the picture", f"their centre is x {x:.0f}, y {y:.0f}, the picture {width} x {height} pixels")
-    other = _only_face_elsewhere(picture, faces) if face.source == OWN else None
-    if other is None:
-        return None
-    x0, y0, x1, y1 = other.box
-    return LabelError(
-        "labels beside the face",
-        f"the labels' centre is x {x:.0f}, y {y:.0f}, the face lies at x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f}",
-    )
-
-
-def _only_face_elsewhere(picture: np.ndarray, faces: Sequence[LabelledFace]) -> FaceDetection | None:
-    """The surest face that MTCNN finds, if it finds some and no labels in the picture touch any.
-
-    One labelled face that it finds is enough: of a group it may miss those that are small or turned away.
-    """
-    boxes, detector = [bounding_box(face.points_frame) for face in faces], face_detector()
-    if any(_touch(found.box, box) for box in boxes for found in detector.near(picture, box)):
-        return None
-    everywhere = detector(picture)
-    return None if any(_touch(found.box, box) for box in boxes for found in everywhere) else next(iter(everywhere), None)
-
-
-def _touch(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two boxes overlap; not by area, which that of two eyes may lack."""
-    return bool((first[:2] <= second[2:]).all() and (second[:2] <= first[2:]).all())
+    if len(points) > 1 and np.ptp(points, 0).max() < LEAST_SIDE:
+        return LabelError("labels without size", f"all lie within {LEAST_SIDE} pixels; are they shares of the picture's size? Give pixels")
+    return None
 
 
 def _cropped(picture: np.ndarray, points: np.ndarray, valid: np.ndarray, reference_shape: np.ndarray, parameters: CropParameters):

@@ -49,6 +49,4 @@ def _of_yaml(error: yaml.YAMLError | OmegaConfBaseException) -> str:
 
 def _given_as_text() -> str:
     """The files that stages read before they parse them, so that PyYAML does not know their names: the scheme, a backbone's contract."""
-    scheme, backbone = load_value("scheme", str), load_value("refine.backbone", str)
-    contract = f", or the contract of refine.backbone {backbone!r}" if backbone.endswith(".onnx") else ""
-    return f"the file of scheme {scheme!r} in {PARAMS_FILE}{contract}"
+    return f"the file of scheme {load_value('scheme', str)!r} in {PARAMS_FILE}, or the contract of refine.backbone"

@@ -134,7 +134,7 @@ def test_a_file_that_does_not_count_its_frames_is_cut_where_it_ends_too_early(tm
     assert len(list(read_frames(tmp_path / "whole.webm"))) == 60
     content, seen = (tmp_path / "whole.webm").read_bytes(), []
     (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
-    with pytest.raises(VideoError, match=r"cut\.webm is cut short: its pictures end after .* of 2\.4 s"):
+    with pytest.raises(VideoError, match=r"cut\.webm is cut short: it ends after .* of 2\.4 s"):
         seen.extend(read_frames(tmp_path / "cut.webm"))
     assert 0 < len(seen) <= 60
 
@@ -152,3 +152,20 @@ def test_times_begin_with_the_file(tmp_path):
     with av.open(str(tmp_path / "later.mkv")) as later:
         assert later.start_time / av.time_base == pytest.approx(3, abs=0.1)
     assert [seconds for _, seconds, _ in read_frames(tmp_path / "later.mkv")] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16], abs=0.002)
+
+
+def test_sound_may_go_on_after_the_pictures(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        pictures, sound = file.add_stream("libx264", rate=25), file.add_stream("aac", rate=16000)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for number in range(25):
+            file.mux(pictures.encode(av.VideoFrame.from_ndarray(picture(48, 64, number), format="rgb24")))
+        for number in range(48):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, 1024 * number
+            file.mux(sound.encode(frame))
+        for stream in (pictures, sound):
+            file.mux(stream.encode(None))
+    with av.open(str(tmp_path / "a.mkv")) as file:
+        assert file.duration / av.time_base > 2.5
+    assert len(list(read_frames(tmp_path / "a.mkv"))) == 25
