@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -379,3 +381,16 @@ def test_overlays_of_an_earlier_run_are_not_tracked(tmp_path):
 def test_a_table_is_not_a_folder(video, tmp_path):
     assert "expected a folder or a name that ends in .mp4 or .webm" in track(video, tmp_path / "points.csv").output
     assert track(video, tmp_path / "results.v2").exit_code == 0 and (tmp_path / "results.v2/clip.overlay.mp4").is_file()
+
+
+def test_a_background_job_of_a_script_ends_with_sigterm(tmp_path):
+    """Such a job ignores SIGINT, as a child of a shell that does not talk to anybody."""
+    video = tiny.write_video(tmp_path / "long.mp4", [False] * 2000)
+    command = [Path(sys.executable).with_name("strrn"), "track", video, "-o", tmp_path / "out", "--models", tiny.models_dir()]
+    job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    while not list(tmp_path.glob("out/.*.tmp.mp4")):
+        assert job.poll() is None
+        time.sleep(0.05)
+    job.terminate()
+    assert "frames of long, of which nothing is kept" in job.communicate(timeout=60)[1]
+    assert job.returncode != 0 and list((tmp_path / "out").iterdir()) == []
