@@ -238,6 +238,8 @@ def _crop_faces(
 def _misplaced(picture: np.ndarray, face: LabelledFace) -> LabelError | None:
     """Why the labels cannot belong to the picture, None where they may."""
     (height, width), points = picture.shape[:2], face.points_frame[face.valid]
+    if not len(points):
+        return None  # too few labels, which is said elsewhere
     x, y = points.mean(0)
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
         return LabelError("labels outside the picture", f"their centre is x {x:.0f}, y {y:.0f}, the picture {width} x {height} pixels")

@@ -24,7 +24,7 @@ def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> li
     A picture's split is `split_of` its path as the table has it, or its path below the folder without ending: neither the name of the table
     nor that of the folder changes it.
     Raises FileNotFoundError where there is nothing; ValueError for a CSV file with other columns than image, x0, y0, x1, y1, …, and where
-    most faces lie on their side.
+    nearly all of ten or more faces lie on their side.
     """
     found = list(_of_path(path, scheme, val, test))
     _check_upright(path, [face.points_frame for face in found if isinstance(face, LabelledFace)], scheme)
