@@ -91,7 +91,8 @@ def _read_images(folder: Path) -> Iterator[tuple[int, float, np.ndarray]]:
         except ValueError as error:
             raise VideoError(str(error)) from error
         if shape is not None and frame.shape != shape:
-            raise VideoError(f"frame {path} has shape {frame.shape}, those before {shape}: the images of a folder must be of one size")
+            cure = "frames of a folder must be of one size; for photographs there is Tracker(running_mode='image') in Python"
+            raise VideoError(f"frame {path} has shape {frame.shape}, those before {shape}: {cure}")
         shape = frame.shape
         yield index, index / FOLDER_FPS, frame
     if shape is None:
