@@ -106,18 +106,21 @@ def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
 
 def not_videos(folder: Path, out: Path) -> list[Path]:
     """The files in a folder of videos and below that are neither videos, nor hidden, nor what a run wrote."""
-    results = out.resolve() if folder.resolve() in out.resolve().parents else None
-    found = [file for file in folder.rglob("*") if file.suffix.lower() not in VIDEO_SUFFIXES and file.is_file()]
+    found = [file for file in _files_below(folder, out) if file.suffix.lower() not in VIDEO_SUFFIXES]
     found = [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
-    return sorted(file for file in found if ".landmarks" not in file.suffixes and results not in file.resolve().parents)
+    return [file for file in found if ".landmarks" not in file.suffixes]
 
 
 def _videos_below(folder: Path, out: Path) -> list[Path]:
     """Without hidden files, and without what an earlier run wrote."""
+    found = [file for file in _files_below(folder, out) if file.suffix.lower() in VIDEO_SUFFIXES]
+    return [file for file in found if not file.name.startswith(".") and not _is_overlay(file)]
+
+
+def _files_below(folder: Path, out: Path) -> list[Path]:
+    """Sorted, without those in `out`, if that lies below the folder."""
     results = out.resolve() if folder.resolve() in out.resolve().parents else None
-    found = [file for file in folder.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
-    found = [file for file in found if not file.name.startswith(".") and not _is_overlay(file)]
-    return sorted(file for file in found if results not in file.resolve().parents)
+    return sorted(file for file in folder.rglob("*") if file.is_file() and results not in file.resolve().parents)
 
 
 def _job(source: Path | int, name: str, out: Path, overlay: str, table: str) -> Job:

@@ -65,8 +65,8 @@ def track_frames(frames: Frames, tracker: Tracker, overlay: Path | None, table: 
     with ExitStack() as stack:
         # The table is the outer context: it does not appear if the video cannot be finished.
         write_rows = stack.enter_context(landmark_table(table, tracker.info.scheme)) if table else None
-        quality = QUALITIES[FORMATS[overlay.suffix.lower()]] if overlay else 0
-        video = stack.enter_context(VideoWriter(overlay, None, quality, FORMATS[overlay.suffix.lower()])) if overlay else None
+        kind = FORMATS[overlay.suffix.lower()] if overlay else None
+        video = stack.enter_context(VideoWriter(overlay, None, QUALITIES[kind], kind)) if overlay else None
         size: tuple[int, int] | None = None  # of the overlay: width, height of the first frame
         try:
             for index, seconds, frame in frames:

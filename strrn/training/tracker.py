@@ -89,7 +89,7 @@ def cycle_losses(model: nn.Module, batch: dict[str, Tensor], reference_distance:
 
     with torch.set_grad_enabled(through_forward):
         forward = model.step(frames[1], batch["before_here"], model.remember(frames[0], before))
-        for here, there, matrix in zip(frames[1:], frames[2:], batch["onward"].unbind(1), strict=False):
+        for here, there, matrix in zip(frames[1:-1], frames[2:], batch["onward"].unbind(1), strict=True):
             forward = model.step(there, to_other_crop(forward, matrix), model.remember(here, forward))
     everything = torch.ones(before.shape[:2], dtype=torch.bool, device=before.device)
     l_tck = batch_mean(cycle_errors(returned(forward, through_forward), before, distance), everything)
