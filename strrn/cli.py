@@ -206,6 +206,62 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
 
 
 @app.command()
+def photos(
+    sources: Annotated[list[str], typer.Argument(metavar="IN", help="Pictures, or folders of pictures.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder (gets landmarks.csv and PICTURE.landmarks.jpg).")] = Path("."),
+    models: Annotated[
+        Path | None,
+        typer.Option(help="Folder with tracker.onnx and detector.onnx. Default: models/export, else the package's.", show_default=False),
+    ] = None,
+    faces: Annotated[int, typer.Option(min=1, help="Largest number of faces in a picture.")] = 20,
+    draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Write the pictures with the landmarks drawn on them.")] = True,
+    min_face: Annotated[
+        float,
+        typer.Option(help="Smallest face that is looked for: its side as a share of the picture's larger side. Smaller takes longer."),
+    ] = 0.1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Find the faces of pictures, each on its own: writes a table of their landmarks, and the pictures with the landmarks drawn on them.
+
+    The table has a row per face: image, x0, y0, … in pixels of the picture, confidence0, …. Once corrected, it holds labels to learn from
+    (params.yaml, labels.own).
+
+    Example: strrn photos holiday/ -o results
+    """
+    try:
+        from strrn.core.progress import progress
+        from strrn.runtime.photographs import NO_FACE, REJECTED, TABLE, annotate, find_photographs
+
+        found = find_photographs(sources, out)
+        outputs = [out / TABLE, out / REJECTED, *(photograph.drawn for photograph in found if draw)]
+        if not overwrite and (exist := [path for path in outputs if path.exists()]):
+            names = ", ".join(map(str, exist[:3])) + ", …" * (len(exist) > 3)
+            raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
+        from strrn.runtime.tracker import RunningMode, Tracker
+
+        tracker = Tracker(models, running_mode=RunningMode.image, max_faces=faces, min_face=min_face, num_threads=threads)
+        with _ended_by_sigterm():
+            outcome = annotate(progress(found, "look at pictures"), tracker, out, draw)
+    except KeyboardInterrupt:
+        ERRORS.print("stopped: the table is not written, what is drawn stays")
+        raise
+    except (ValueError, OSError) as error:
+        _fail(error)
+    OUTPUT.print(f"pictures  {len(found)}, {len(found) - len(outcome.rejected)} of them with a face")
+    OUTPUT.print(f"faces     {outcome.faces}")
+    if nobody := [str(path) for path, reason in outcome.rejected.items() if reason == NO_FACE]:
+        OUTPUT.print(f"no face   {', '.join(nobody[:3])}{', …' * (len(nobody) > 3)} ({len(nobody)})", markup=False)
+    OUTPUT.print(f"table     {out / TABLE}", markup=False)
+    if outcome.rejected:
+        OUTPUT.print(f"rejected  {out / REJECTED}", markup=False)
+    for reason in outcome.unreadable:
+        ERRORS.print(f"error: {reason}", markup=False)
+    if outcome.unreadable:
+        raise typer.Exit(1)
+
+
+@app.command()
 def bench(
     video: Annotated[Path, typer.Argument(help="A video with a face in view; its frames are brought to 640 x 360.")] = BENCH_VIDEO,
     models: Annotated[Path | None, typer.Option(help="Folder with tracker.onnx and detector.onnx.", show_default=False)] = None,

@@ -91,7 +91,7 @@ def _read_images(folder: Path) -> Iterator[tuple[int, float, np.ndarray]]:
         except ValueError as error:
             raise VideoError(str(error)) from error
         if shape is not None and frame.shape != shape:
-            cure = "frames of a folder must be of one size; for photographs there is Tracker(running_mode='image') in Python"
+            cure = "frames of a folder must be of one size; photographs are for `strrn photos`"
             raise VideoError(f"frame {path} has shape {frame.shape}, those before {shape}: {cure}")
         shape = frame.shape
         yield index, index / FOLDER_FPS, frame

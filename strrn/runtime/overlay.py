@@ -26,16 +26,23 @@ def draw(frame: np.ndarray, faces: Sequence[FaceState], scheme: LandmarkScheme, 
 
     Sizes follow the face for points and lines and the frame for the label, so that 360p and 1080p look alike.
     """
-    picture = frame.copy()
     shown = [face for face in faces if face.has_points]
-    for face in shown:
-        _draw_points(picture, face.points_frame, scheme, STATE_COLOURS[face.state])
-        if len(shown) > 1:
+    picture = draw_faces(frame, shown, scheme)
+    if len(shown) > 1:
+        for face in shown:
             _draw_id(picture, face)
     doubtful = [face for face in shown if face.state is State.uncertain]
     state = (doubtful or shown or list(faces))[0].state
     text = f"{len(shown)} faces" + f", {len(doubtful)} uncertain" * bool(doubtful) if len(shown) > 1 else STATE_TEXTS[state]
     _draw_label(picture, " ".join(filter(None, [text, note])), STATE_COLOURS[state])
+    return picture
+
+
+def draw_faces(frame: np.ndarray, faces: Sequence[FaceState], scheme: LandmarkScheme) -> np.ndarray:
+    """A copy of the frame (H, W, 3) uint8 RGB with the points of faces that have them, and nothing else."""
+    picture = frame.copy()
+    for face in faces:
+        _draw_points(picture, face.points_frame, scheme, STATE_COLOURS[face.state])
     return picture
 
 

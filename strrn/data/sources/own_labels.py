@@ -72,12 +72,14 @@ def _of_folder(folder: Path, files: list[Path], scheme: LandmarkScheme, val: flo
 
 def _of_table(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Iterator[LabelledFace | dict]:
     """A row a face, points 0-based, empty cells unlabelled; images are named from the table's folder. Rows of one image share a split."""
-    columns = ["image", *(f"{axis}{number}" for number in range(scheme.num_landmarks) for axis in "xy")]
+    count = scheme.num_landmarks
+    columns = ["image", *(f"{axis}{number}" for number in range(count) for axis in "xy")]
+    sure = [f"confidence{number}" for number in range(count)]  # of `strrn photos`: not read
     seen: Counter[str] = Counter()
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         header = next(rows, [])
-        if header != columns:
+        if header not in (columns, columns + sure):
             raise ValueError(
                 f"{path}: its first line has {len(header)} columns {_short(header)}, expected the {len(columns)} columns {_short(columns)} "
                 f"for the {scheme.num_landmarks} landmarks of scheme {scheme.name!r}"
@@ -87,19 +89,19 @@ def _of_table(path: Path, scheme: LandmarkScheme, val: float, test: float) -> It
             image_id = f"{photograph}#{seen[photograph]}" if seen[photograph] else photograph
             seen[photograph] += 1
             try:
-                points = _points(row, len(columns), f"{path}, line {rows.line_num}")
+                points = _points(row, len(header), len(columns), f"{path}, line {rows.line_num}")
                 split = split_of(row[0], val, test)
                 yield LabelledFace(image_id, photograph, split, SOURCE, LICENCE, path.parent / row[0], None, points)
             except LabelError as error:
                 yield error.row(image_id)
 
 
-def _points(row: list[str], num_columns: int, where: str) -> np.ndarray:
-    """(L, 2) float32. Raises LabelError for another number of cells, for what is not a number, and for half a point."""
-    if len(row) != num_columns:
-        raise LabelError("wrong point count", f"{where} has {len(row)} cells, expected {num_columns}")
+def _points(row: list[str], num_cells: int, num_columns: int, where: str) -> np.ndarray:
+    """(L, 2) float32 from the first of the cells. Raises LabelError for another number of cells, for what is no number, for half a point."""
+    if len(row) != num_cells:
+        raise LabelError("wrong point count", f"{where} has {len(row)} cells, expected {num_cells}")
     try:
-        points = np.array([float(cell) if cell.strip() else np.nan for cell in row[1:]], np.float32).reshape(-1, 2)
+        points = np.array([float(cell) if cell.strip() else np.nan for cell in row[1:num_columns]], np.float32).reshape(-1, 2)
     except ValueError as error:
         raise LabelError("damaged labels", f"{where}: {error}") from error
     half = np.flatnonzero(np.isfinite(points).sum(-1) == 1)

@@ -1,0 +1,116 @@
+"""Landmarks of photographs, each on its own: a table of labels to correct and learn from, and the photographs with landmarks on them."""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from strrn.core.files import atomic
+from strrn.core.images import IMAGE_SUFFIXES, decode_image, encode_jpeg
+from strrn.runtime.jobs import files_below, names_below
+from strrn.runtime.overlay import draw_faces
+from strrn.runtime.tracker import Tracker
+
+TABLE, REJECTED = "landmarks.csv", "landmarks.rejected.csv"
+NO_FACE = "no face"
+DRAWN = ".landmarks.jpg"
+QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """drawn: where it is written with its landmarks on it."""
+
+    path: Path
+    drawn: Path
+
+
+@dataclass
+class Outcome:
+    """faces: how many of them were found; rejected: photographs without one, and why."""
+
+    faces: int = 0
+    rejected: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def unreadable(self) -> list[str]:
+        return [reason for reason in self.rejected.values() if reason != NO_FACE]
+
+
+def find_photographs(sources: Sequence[str], out: Path) -> list[Photograph]:
+    """The pictures that are named, or lie in named folders and below; without hidden ones and what is in `out`, where that is a folder of
+    its own below, and without drawn ones.
+
+    Raises FileNotFoundError or ValueError, with the cure, for what is no picture and where two would be drawn into one file.
+    """
+    found: dict[Path, Path] = {}  # drawn -> picture
+    named = [Path(source) for source in sources if not source.endswith(DRAWN)]
+    if not named:
+        raise ValueError("only pictures that were drawn before are named: name the pictures")
+    for source in named:
+        if source.is_dir():
+            pictures = [file for file in files_below(source, out) if _is_picture(file)]
+        elif source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES:
+            pictures = [source]
+        else:
+            pictures = []
+        if not pictures:
+            what = "holds no picture" if source.is_dir() else "is no picture" if source.exists() else "does not exist"
+            raise FileNotFoundError(f"{source} {what}: expected files that end in one of {', '.join(IMAGE_SUFFIXES)}, or a folder of them")
+        for picture, name in zip(pictures, names_below(source if source.is_dir() else source.parent, pictures), strict=True):
+            drawn = out / f"{name}{DRAWN}"
+            if found.setdefault(drawn, picture).resolve() != picture.resolve():
+                raise ValueError(f"{found[drawn]} and {picture} would both be drawn into {drawn}: take them one by one, with an --out each")
+    return [Photograph(picture, drawn) for drawn, picture in found.items()]
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and not file.name.endswith(DRAWN)
+
+
+def annotate(photographs: Iterable[Photograph], tracker: Tracker, out: Path, draws: bool) -> Outcome:
+    """Find the faces of the photographs with a tracker of running mode `image`; write TABLE into `out` and, if `draws`, what is drawn.
+
+    A line of the table is a face, the largest of a photograph first: `image` as seen from `out`, x0, y0, x1, … in its pixels, counted from
+    0, confidence0, …: labels that params.yaml, labels.own takes. Photographs without a face go into REJECTED, with the reason. Both
+    appear when all are done.
+    """
+    outcome, count = Outcome(), tracker.info.scheme.num_landmarks
+    columns = [f"{axis}{number}" for number in range(count) for axis in "xy"] + [f"confidence{number}" for number in range(count)]
+    with _table(out / REJECTED) as reject:
+        reject(["image", "reason"])
+        with _table(out / TABLE) as write:
+            write(["image", *columns])
+            for photograph in photographs:
+                name = Path(os.path.relpath(photograph.path.resolve(), out.resolve())).as_posix()
+                try:
+                    picture = decode_image(photograph.path.read_bytes(), str(photograph.path))
+                    faces = [face for face in tracker(picture) if face.has_points]
+                    reason = "" if faces else NO_FACE
+                except (ValueError, OSError) as error:
+                    faces, reason = [], str(error)
+                if reason:
+                    outcome.rejected[photograph.path] = reason
+                    reject([name, reason])
+                    continue
+                faces.sort(key=lambda face: np.prod(np.ptp(face.points_frame, 0)), reverse=True)
+                outcome.faces += len(faces)
+                for face in faces:
+                    points, sure = face.points_frame.ravel().tolist(), face.confidence.tolist()
+                    write([name, *(f"{value:.2f}" for value in points), *(f"{value:.3f}" for value in sure)])
+                if draws:
+                    with atomic(photograph.drawn) as drawn:
+                        drawn.write_bytes(encode_jpeg(draw_faces(picture, faces, tracker.info.scheme), QUALITY))
+    if not outcome.rejected:
+        (out / REJECTED).unlink()
+    return outcome
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[Callable[[Sequence], object]]:
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        yield csv.writer(file).writerow
