@@ -6,6 +6,10 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from yaml import YAMLError
 
 
 @contextmanager
@@ -76,3 +80,22 @@ def read_json_lines(path: Path | str) -> list[dict]:
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
     return rows
+
+
+def read_yaml(path: Path | str) -> object:
+    """Raises ValueError naming the file and the line where it is not YAML."""
+    import yaml  # not at import: `strrn track` has none to read
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(yaml_problem(error, path)) from error
+
+
+def yaml_problem(error: "YAMLError", path: Path | str) -> str:
+    """One line with the file, the line in it and what is wrong there."""
+    mark, start = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    if mark is None:
+        return f"{path}: {' '.join(str(error).split())}"
+    context = f" ({error.context}, line {start.line + 1})" if error.context and start else ""
+    return f"{path}, line {mark.line + 1}: {error.problem}{context}"

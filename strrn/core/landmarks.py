@@ -4,11 +4,13 @@ No other module knows how many landmarks a face has. `ibug68` is the 300-W marku
 same fields (see `load_scheme`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from strrn.core.files import read_yaml
 
 SCHEMES_DIR = Path(__file__).parent / "schemes"
 IBUG68, IBUG68_LANDMARKS = "ibug68", 68
@@ -47,8 +49,8 @@ class LandmarkScheme:
             raise ValueError(f"scheme {self.name!r}: landmark names repeat")
         if sorted(self.mirror) != list(range(count)) or any(self.mirror[self.mirror[i]] != i for i in range(count)):
             raise ValueError(f"scheme {self.name!r}: mirror is not an involution of 0..{count - 1}: {self.mirror}")
-        if not self.normalisers:
-            raise ValueError(f"scheme {self.name!r}: at least one normaliser is needed")
+        if not self.normalisers or not all(a and b for a, b in self.normalisers.values()):
+            raise ValueError(f"scheme {self.name!r}: at least one normaliser is needed, each of two lists that are not empty")
         groups = [("root", (self.root,)), ("edges", tuple(i for edge in self.edges for i in edge))]
         groups += [(f"components.{key}", value) for key, value in self.components.items()]
         groups += [(f"subsets.{key}", value) for key, value in self.subsets.items()]
@@ -110,36 +112,57 @@ def load_scheme(name_or_path: str | Path) -> LandmarkScheme:
 
     Raises FileNotFoundError for an unknown name, ValueError for a file that does not describe a scheme.
     """
-    import yaml  # not at import: the runtime reads its scheme from the model's metadata
-
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
         path = SCHEMES_DIR / f"{name_or_path}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in SCHEMES_DIR.glob("*.yaml"))
         raise FileNotFoundError(f"no landmark scheme {str(name_or_path)!r}: give one of {known} or the path of a YAML file")
-    return scheme_from_dict(yaml.safe_load(path.read_text(encoding="utf-8")), origin=str(path))
+    return scheme_from_dict(read_yaml(path), origin=str(path))
 
 
-def scheme_from_dict(content: Mapping, origin: str = "scheme") -> LandmarkScheme:
-    """The scheme that a plain mapping describes (YAML file, ONNX metadata). Raises ValueError naming what is missing."""
-    fields = ("name", "names", "mirror", "components", "edges", "root", "normalisers", "subsets")
-    missing = [field for field in fields if field not in content]
-    unknown = [field for field in content if field not in (*fields, "from_ibug68")]
+def scheme_from_dict(content: Mapping | None, origin: str = "scheme") -> LandmarkScheme:
+    """The scheme that a plain mapping describes (YAML file, ONNX metadata). Raises ValueError naming what is missing or wrong."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{origin} holds no fields: a scheme has {list(_READ)}")
+    missing = [name for name in _READ if name not in content]
+    unknown = [name for name in content if name not in (*_READ, _DERIVED)]
     if missing or unknown:
-        raise ValueError(f"{origin}: missing fields {missing}, unknown fields {unknown}; a scheme has {fields} and may have from_ibug68")
-    derived = content.get("from_ibug68")
-    return LandmarkScheme(
-        name=str(content["name"]),
-        names=tuple(map(str, content["names"])),
-        mirror=tuple(map(int, content["mirror"])),
-        components={key: tuple(map(int, value)) for key, value in content["components"].items()},
-        edges=tuple((int(a), int(b)) for a, b in content["edges"]),
-        root=int(content["root"]),
-        normalisers={key: (tuple(map(int, a)), tuple(map(int, b))) for key, (a, b) in content["normalisers"].items()},
-        subsets={key: tuple(map(int, value)) for key, value in content["subsets"].items()},
-        from_ibug68=None if derived is None else tuple(tuple(map(int, group)) for group in derived),
-    )
+        raise ValueError(f"{origin}: missing fields {missing}, unknown fields {unknown}; a scheme has {list(_READ)} and may have {_DERIVED}")
+    values = {}
+    for name, read in (_READ | {_DERIVED: _groups}).items():
+        try:
+            values[name] = None if name == _DERIVED and content.get(name) is None else read(content[name])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{origin}: {name} is not as a scheme has it ({error}), found {content[name]!r}") from error
+    return LandmarkScheme(**values)
+
+
+def _indices(values: Sequence[int]) -> tuple[int, ...]:
+    return tuple(map(int, values))
+
+
+def _groups(values: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(_indices, values))
+
+
+def _pair(values: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    first, second = values
+    return _indices(first), _indices(second)
+
+
+# What makes the fields of a scheme of those of a YAML file.
+_READ: dict[str, Callable] = {
+    "name": str,
+    "names": lambda names: tuple(map(str, names)),
+    "mirror": _indices,
+    "components": lambda parts: {key: _indices(value) for key, value in parts.items()},
+    "edges": lambda edges: tuple((int(a), int(b)) for a, b in edges),
+    "root": int,
+    "normalisers": lambda pairs: {key: _pair(value) for key, value in pairs.items()},
+    "subsets": lambda parts: {key: _indices(value) for key, value in parts.items()},
+}
+_DERIVED = "from_ibug68"
 
 
 def scheme_to_dict(scheme: LandmarkScheme) -> dict:

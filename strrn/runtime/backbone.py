@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from strrn.core.files import read_yaml
 from strrn.core.heatmaps import decode, patches_around
 from strrn.core.images import reduce_image
 
@@ -99,12 +100,10 @@ def contract_to_dict(contract: BackboneContract) -> dict:
 
 def read_contract(model: Path | str) -> BackboneContract:
     """The contract of `model`.onnx, from the YAML file beside it. Raises FileNotFoundError or ValueError with the cure."""
-    import yaml
-
     path = Path(model).with_suffix(".yaml")
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: write beside {model} what the model reads and gives (docs/methods/brf.md has an example)")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: expected input, output, landmarks and licence; found {content!r}")
     return contract_from_dict(content, str(path))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import yaml
 from omegaconf.errors import OmegaConfBaseException
 
-from strrn.stages.parameters import PARAMS_FILE, load_value
+from strrn.core.files import yaml_problem
+from strrn.stages.parameters import PARAMS_FILE
 
 LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
 # Libraries whose information, several hundred lines of it, tells the user nothing.
@@ -27,26 +28,12 @@ def run(main: Callable[[], None], level: int = logging.INFO) -> None:
     set_up(level)
     try:
         main()
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+    except OmegaConfBaseException as error:  # params.yaml is YAML, but not understood
         logging.getLogger(__name__).debug("failed", exc_info=True)
-        sys.exit(f"error: {_of_yaml(error)}")
+        sys.exit(f"error: {PARAMS_FILE}, key {error.full_key!r}: {str(error).splitlines()[0]}")
+    except yaml.YAMLError as error:
+        logging.getLogger(__name__).debug("failed", exc_info=True)
+        sys.exit(f"error: {yaml_problem(error, PARAMS_FILE)}")
     except (ValueError, OSError, FloatingPointError) as error:
         logging.getLogger(__name__).debug("failed", exc_info=True)
         sys.exit(f"error: {error}")
-
-
-def _of_yaml(error: yaml.YAMLError | OmegaConfBaseException) -> str:
-    """One line with the file, the line in it and what is wrong there; of params.yaml that is YAML, but not understood, the key."""
-    if isinstance(error, OmegaConfBaseException):
-        return f"{PARAMS_FILE}, key {error.full_key!r}: {str(error).splitlines()[0]}"
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return " ".join(str(error).split())
-    mark, start = error.problem_mark, error.context_mark
-    context = f" ({error.context}, line {start.line + 1})" if error.context and start else ""
-    file = _given_as_text() if mark.name.startswith("<") else mark.name
-    return f"{file}, line {mark.line + 1}: {error.problem}{context}"
-
-
-def _given_as_text() -> str:
-    """The files that stages read before they parse them, so that PyYAML does not know their names: the scheme, a backbone's contract."""
-    return f"the file of scheme {load_value('scheme', str)!r} in {PARAMS_FILE}, or the contract of refine.backbone"

@@ -98,6 +98,7 @@ def test_mapping_and_back(scheme) -> None:
         ("mirror", (1, 2, 0), "not an involution"),
         ("mirror", (1, 0), "not an involution"),
         ("normalisers", {}, "at least one normaliser"),
+        ("normalisers", {"d": ((0,), ())}, "two lists that are not empty"),
         ("root", 3, r"root names landmarks \[3\], but there are 3"),
         ("edges", ((0, 7),), r"edges names landmarks \[7\]"),
         ("components", {"eyes": (-1,)}, r"components.eyes names landmarks \[-1\]"),
@@ -150,3 +151,22 @@ def test_missing_and_unknown_fields_are_named() -> None:
 def test_unknown_scheme_is_named_with_those_that_exist(name: str) -> None:
     with pytest.raises(FileNotFoundError, match=rf"'{name}': give one of \['ibug68'\] or the path"):
         load_scheme(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no fields: a scheme has"),
+        ("name: [", r", line 1: .* \(while parsing a flow"),
+        ("- 1\n", "holds no fields: a scheme has"),
+        (yaml.safe_dump(TOY | {"mirror": 1}), "mirror is not as a scheme has it .*, found 1"),
+        (yaml.safe_dump(TOY | {"mirror": ["b", 0, 2]}), r"mirror is not as a scheme has it .*, found \['b', 0, 2\]"),
+        (yaml.safe_dump(TOY | {"edges": [[0, 1, 2]]}), r"edges is not as a scheme has it .*, found \[\[0, 1, 2\]\]"),
+        (yaml.safe_dump(TOY | {"normalisers": {"d": [0, 1]}}), "normalisers is not as a scheme has it"),
+        (yaml.safe_dump(TOY | {"components": [[0, 1]]}), "components is not as a scheme has it"),
+    ],
+)
+def test_a_file_that_is_no_scheme_says_what_is_wrong(tmp_path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"(?s)mine.yaml.*{message}"):
+        load_scheme(tmp_path / "mine.yaml")

@@ -270,10 +270,10 @@ PARAMS = (Path(__file__).parents[2] / "params.yaml").read_text()
     [
         (
             PARAMS.replace("scheme: ibug68", "scheme: broken.yaml"),
-            r"the file of scheme 'broken\.yaml' in params\.yaml, or .*, line 2: .*line 1\)$",
+            r"broken\.yaml, line 2: .*line 1\)$",
         ),
-        ("seed: 1\nlabels: {own: [a\nval: 1\n", r"/params\.yaml, line 3: .* \(while parsing a flow .*, line 2\)$"),
-        ("seed: 1\nseed: 2\n", r"/params\.yaml, line 2: found duplicate key seed"),
+        ("seed: 1\nlabels: {own: [a\nval: 1\n", r"params\.yaml, line 3: .* \(while parsing a flow .*, line 2\)$"),
+        ("seed: 1\nseed: 2\n", r"params\.yaml, line 2: found duplicate key seed"),
         ("scheme: ${labels.scheme}\n", r"params\.yaml, key 'scheme': Interpolation key 'labels\.scheme' not found$"),
     ],
 )
