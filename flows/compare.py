@@ -44,13 +44,8 @@ COLUMNS = {
 }
 ERROR = "nme_inter_ocular"
 REAL_COLUMNS = {"rt_jitter": ("rt_jitter, % of d", 100), "cycle_error": ("cycle error, % of d", 100), "lost": ("lost, %", 100)}
-MARGINS = (
-    ERROR,
-    "residual_jitter",
-    "jitter_e3_excess",
-    "rt_jitter",
-    "cycle_error",
-)  # whose change from r0's detector to the last tracker is said
+# Whose change from r0's detector to the last tracker is said.
+MARGINS = (ERROR, "residual_jitter", "jitter_e3_excess", "rt_jitter", "cycle_error")
 CONTROL = "supervised"  # the arm that other arms of a method are measured by, where it has one of this name
 
 
