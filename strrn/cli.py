@@ -30,6 +30,16 @@ TABLES = Console(highlight=False, width=200)  # a narrower terminal wraps the li
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 pseudo = typer.Typer(no_args_is_help=True, help="Look at the pseudo-labels of a round, or compare those of two.")
 app.add_typer(pseudo, name="pseudo")
+ModelsOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder with tracker.onnx and detector.onnx. Default: models/export, else the package's.", show_default=False),
+]
+MinFaceOption = Annotated[
+    float,
+    typer.Option(help="Smallest face that is looked for: its side as a share of the picture's larger side. Smaller takes longer."),
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Threads of the networks.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 CropsOption = Annotated[Path, typer.Option(help="Folder of the crops that the round was mined from.")]
 SchemeOption = Annotated[
     str | None,
@@ -70,10 +80,7 @@ def track(
             help="A folder (gets VIDEO.overlay.mp4 and VIDEO.landmarks.csv) or, for one video, a name that ends in .mp4 or .webm.",
         ),
     ] = Path("."),
-    models: Annotated[
-        Path | None,
-        typer.Option(help="Folder with tracker.onnx and detector.onnx. Default: models/export, else the package's.", show_default=False),
-    ] = None,
+    models: ModelsOption = None,
     faces: Annotated[int, typer.Option(min=1, help="Largest number of faces that are followed at once.")] = 1,
     overlay: Annotated[str, typer.Option(help="Video with the landmarks drawn on it: mp4 (H.264), webm (VP9) or none.")] = "mp4",
     table: Annotated[str, typer.Option(help="Landmarks as csv, parquet or jsonl.")] = "csv",
@@ -89,12 +96,9 @@ def track(
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Points without smoothing over time.")] = False,
     rotate: Annotated[int, typer.Option(help="Degrees clockwise (90, 180, 270) that bring the faces upright.")] = 0,
-    min_face: Annotated[
-        float,
-        typer.Option(help="Smallest face that is looked for: its side as a share of the picture's larger side. Smaller takes longer."),
-    ] = 0.1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    min_face: MinFaceOption = 0.1,
+    threads: ThreadsOption = 1,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Track the faces of a video: writes a video with the landmarks drawn on it and a table of them.
 
@@ -209,18 +213,12 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
 def photos(
     sources: Annotated[list[str], typer.Argument(metavar="IN", help="Pictures, or folders of pictures.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="A folder (gets landmarks.csv and PICTURE.landmarks.jpg).")] = Path("."),
-    models: Annotated[
-        Path | None,
-        typer.Option(help="Folder with tracker.onnx and detector.onnx. Default: models/export, else the package's.", show_default=False),
-    ] = None,
+    models: ModelsOption = None,
     faces: Annotated[int, typer.Option(min=1, help="Largest number of faces in a picture.")] = 20,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Write the pictures with the landmarks drawn on them.")] = True,
-    min_face: Annotated[
-        float,
-        typer.Option(help="Smallest face that is looked for: its side as a share of the picture's larger side. Smaller takes longer."),
-    ] = 0.1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the networks.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    min_face: MinFaceOption = 0.1,
+    threads: ThreadsOption = 1,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Find the faces of pictures, each on its own: writes a table of their landmarks, and the pictures with the landmarks drawn on them.
 
@@ -264,7 +262,7 @@ def photos(
 @app.command()
 def bench(
     video: Annotated[Path, typer.Argument(help="A video with a face in view; its frames are brought to 640 x 360.")] = BENCH_VIDEO,
-    models: Annotated[Path | None, typer.Option(help="Folder with tracker.onnx and detector.onnx.", show_default=False)] = None,
+    models: ModelsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how fast the tracker is on one core of this machine.
