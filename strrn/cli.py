@@ -213,6 +213,7 @@ def _track_one(job: "Job", tracker: "Tracker", overwrite: bool) -> bool:
 def photos(
     sources: Annotated[list[str], typer.Argument(metavar="IN", help="Pictures, or folders of pictures.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="A folder (gets landmarks.csv and PICTURE.landmarks.jpg).")] = Path("."),
+    table: Annotated[str, typer.Option(help="csv, or coco: COCO keypoints (landmarks.json), for annotation tools such as CVAT.")] = "csv",
     models: ModelsOption = None,
     faces: Annotated[int, typer.Option(min=1, help="Largest number of faces in a picture.")] = 20,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Write the pictures with the landmarks drawn on them.")] = True,
@@ -229,10 +230,13 @@ def photos(
     """
     try:
         from strrn.core.progress import progress
-        from strrn.runtime.photographs import NO_FACE, REJECTED, TABLE, annotate, find_photographs
+        from strrn.runtime.label_files import LABEL_FILES
+        from strrn.runtime.photographs import NO_FACE, REJECTED, annotate, find_photographs
 
-        found = find_photographs(sources, out)
-        outputs = [out / TABLE, out / REJECTED, *(photograph.drawn for photograph in found if draw)]
+        if table not in LABEL_FILES:
+            raise ValueError(f"--table {table}: expected one of {', '.join(LABEL_FILES)}")
+        found, labels = find_photographs(sources, out), out / LABEL_FILES[table][0]
+        outputs = [labels, out / REJECTED, *(photograph.drawn for photograph in found if draw)]
         if not overwrite and (exist := [path for path in outputs if path.exists()]):
             names = ", ".join(map(str, exist[:3])) + ", …" * (len(exist) > 3)
             raise FileExistsError(f"{names} exist already: give another --out, or --overwrite to replace them")
@@ -240,7 +244,7 @@ def photos(
 
         tracker = Tracker(models, running_mode=RunningMode.image, max_faces=faces, min_face=min_face, num_threads=threads)
         with _ended_by_sigterm():
-            outcome = annotate(progress(found, "look at pictures"), tracker, out, draw)
+            outcome = annotate(progress(found, "look at pictures"), tracker, table, out, draw)
     except KeyboardInterrupt:
         ERRORS.print("stopped: the table is not written, what is drawn stays")
         raise
@@ -250,7 +254,7 @@ def photos(
     OUTPUT.print(f"faces     {outcome.faces}")
     if nobody := [str(path) for path, reason in outcome.rejected.items() if reason == NO_FACE]:
         OUTPUT.print(f"no face   {', '.join(nobody[:3])}{', …' * (len(nobody) > 3)} ({len(nobody)})", markup=False)
-    OUTPUT.print(f"table     {out / TABLE}", markup=False)
+    OUTPUT.print(f"table     {labels}", markup=False)
     if outcome.rejected:
         OUTPUT.print(f"rejected  {out / REJECTED}", markup=False)
     for reason in outcome.unreadable:

@@ -1,6 +1,7 @@
 """`strrn photos`, over real ONNX files that follow a bright square."""
 
 import csv
+import json
 
 import cv2
 import numpy as np
@@ -92,11 +93,29 @@ def test_nothing_is_replaced_unasked_and_nothing_drawn_is_read(album):
     assert "only pictures that were drawn before" in photos(album / "a.landmarks.jpg").output
 
 
-def test_the_table_holds_labels_to_learn_from(album, tmp_path):
-    photos(album, "-o", tmp_path / "out")
-    faces = own_faces(tmp_path / "out/landmarks.csv", tiny.SCHEME, 0.1, 0.1)
+@pytest.mark.parametrize(("table", "file"), [("csv", "landmarks.csv"), ("coco", "landmarks.json")])
+def test_the_table_holds_labels_to_learn_from(album, tmp_path, table, file):
+    photos(album, "-o", tmp_path / "out", "--table", table)
+    faces = own_faces(tmp_path / "out" / file, tiny.SCHEME, 0.1, 0.1)
     assert all(isinstance(face, LabelledFace) and face.path.is_file() for face in faces)
     np.testing.assert_allclose([face.points_frame for face in faces], [tiny.truth(0), tiny.truth(5)], atol=0.05)
+
+
+def test_coco_keypoints_have_what_annotation_tools_want(album, tmp_path):
+    photos(album, "-o", tmp_path / "out", "--table", "coco")
+    content = json.loads((tmp_path / "out/landmarks.json").read_text())
+    assert [(image["file_name"], image["width"], image["height"]) for image in content["images"]] == [
+        ("../album/a.png", 320, 240),
+        ("../album/day 2/b.png", 260, 300),
+    ]
+    assert content["categories"][0]["keypoints"] == list(tiny.SCHEME.names)
+    for number, (annotation, frame) in enumerate(zip(content["annotations"], (0, 5), strict=True), 1):
+        assert (annotation["id"], annotation["image_id"], annotation["num_keypoints"], annotation["iscrowd"]) == (number, number, 5, 0)
+        x, y, width, height = annotation["bbox"]
+        np.testing.assert_allclose([x, y], tiny.truth(frame).min(0), atol=0.05)
+        np.testing.assert_allclose([width, height], np.ptp(tiny.truth(frame), 0), atol=0.1)
+        assert annotation["keypoints"][2::3] == [2] * 5 and len(annotation["confidence"]) == 5
+    assert "--table pts: expected one of csv, coco" in photos(album, "--table", "pts").output
 
 
 @pytest.mark.parametrize(

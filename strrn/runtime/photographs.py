@@ -1,9 +1,7 @@
 """Landmarks of photographs, each on its own: a table of labels to correct and learn from, and the photographs with landmarks on them."""
 
-import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +10,11 @@ import numpy as np
 from strrn.core.files import atomic
 from strrn.core.images import IMAGE_SUFFIXES, decode_image, encode_jpeg
 from strrn.runtime.jobs import files_below, names_below
+from strrn.runtime.label_files import LABEL_FILES, csv_rows
 from strrn.runtime.overlay import draw_faces
 from strrn.runtime.tracker import Tracker
 
-TABLE, REJECTED = "landmarks.csv", "landmarks.rejected.csv"
+REJECTED = "landmarks.rejected.csv"
 NO_FACE = "no face"
 DRAWN = ".landmarks.jpg"
 QUALITY = 92
@@ -72,45 +71,34 @@ def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and not file.name.endswith(DRAWN)
 
 
-def annotate(photographs: Iterable[Photograph], tracker: Tracker, out: Path, draws: bool) -> Outcome:
-    """Find the faces of the photographs with a tracker of running mode `image`; write TABLE into `out` and, if `draws`, what is drawn.
+def annotate(photographs: Iterable[Photograph], tracker: Tracker, table: str, out: Path, draws: bool) -> Outcome:
+    """Find the faces of the photographs with a tracker of running mode `image`, the largest of a photograph first.
 
-    A line of the table is a face, the largest of a photograph first: `image` as seen from `out`, x0, y0, x1, … in its pixels, counted from
-    0, confidence0, …: labels that params.yaml, labels.own takes. Photographs without a face go into REJECTED, with the reason. Both
-    appear when all are done.
+    Writes into `out` one of LABEL_FILES, with the photographs' names as seen from there, and REJECTED, which lists those without a face
+    and why; both appear when all are done. draws: also the photographs with the landmarks on them.
     """
-    outcome, count = Outcome(), tracker.info.scheme.num_landmarks
-    columns = [f"{axis}{number}" for number in range(count) for axis in "xy"] + [f"confidence{number}" for number in range(count)]
-    with _table(out / REJECTED) as reject:
+    outcome, scheme = Outcome(), tracker.info.scheme
+    file, labels = LABEL_FILES[table]
+    with csv_rows(out / REJECTED) as reject, labels(out / file, scheme) as write:
         reject(["image", "reason"])
-        with _table(out / TABLE) as write:
-            write(["image", *columns])
-            for photograph in photographs:
-                name = Path(os.path.relpath(photograph.path.resolve(), out.resolve())).as_posix()
-                try:
-                    picture = decode_image(photograph.path.read_bytes(), str(photograph.path))
-                    faces = [face for face in tracker(picture) if face.has_points]
-                    reason = "" if faces else NO_FACE
-                except (ValueError, OSError) as error:
-                    faces, reason = [], str(error)
-                if reason:
-                    outcome.rejected[photograph.path] = reason
-                    reject([name, reason])
-                    continue
-                faces.sort(key=lambda face: np.prod(np.ptp(face.points_frame, 0)), reverse=True)
-                outcome.faces += len(faces)
-                for face in faces:
-                    points, sure = face.points_frame.ravel().tolist(), face.confidence.tolist()
-                    write([name, *(f"{value:.2f}" for value in points), *(f"{value:.3f}" for value in sure)])
-                if draws:
-                    with atomic(photograph.drawn) as drawn:
-                        drawn.write_bytes(encode_jpeg(draw_faces(picture, faces, tracker.info.scheme), QUALITY))
+        for photograph in photographs:
+            name = Path(os.path.relpath(photograph.path.resolve(), out.resolve())).as_posix()
+            try:
+                picture = decode_image(photograph.path.read_bytes(), str(photograph.path))
+                faces = [face for face in tracker(picture) if face.has_points]
+                reason = "" if faces else NO_FACE
+            except (ValueError, OSError) as error:
+                reason = str(error)
+            if reason:
+                outcome.rejected[photograph.path] = reason
+                reject([name, reason])
+                continue
+            outcome.faces += len(faces)
+            faces.sort(key=lambda face: np.prod(np.ptp(face.points_frame, 0)), reverse=True)
+            write(name, picture, faces)
+            if draws:
+                with atomic(photograph.drawn) as drawn:
+                    drawn.write_bytes(encode_jpeg(draw_faces(picture, faces, scheme), QUALITY))
     if not outcome.rejected:
         (out / REJECTED).unlink()
     return outcome
-
-
-@contextmanager
-def _table(path: Path) -> Iterator[Callable[[Sequence], object]]:
-    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        yield csv.writer(file).writerow

@@ -199,7 +199,7 @@ def test_few_own_pictures_to_choose_by_or_to_test_on_are_told(tmp_path, caplog):
 
 
 def test_what_to_put_where(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"labels\.own, is neither a \.csv file nor a folder with \.pts files"):
+    with pytest.raises(FileNotFoundError, match=r"labels\.own, is neither a \.csv or \.json file nor a folder with \.pts files"):
         own_faces(tmp_path, THREE, 0.1, 0.1)
     with pytest.raises(FileNotFoundError, match=r"faces\.csv of params\.yaml, labels\.own, is neither"):
         own_faces(tmp_path / "faces.csv", THREE, 0.1, 0.1)

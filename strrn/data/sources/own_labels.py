@@ -1,30 +1,33 @@
-"""The user's own labelled pictures: a folder of images with .pts files beside them, or one CSV file."""
+"""The user's own labelled pictures: a folder of images with .pts files beside them, one CSV file, or one of COCO keypoints."""
 
 import csv
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from strrn.core.landmarks import LandmarkScheme
+from strrn.data.sources.coco import coco_annotations, coco_points
 from strrn.data.sources.labelled import LabelError, LabelledFace
 from strrn.data.sources.pts import image_of, read_pts
 from strrn.data.sources.record import SPLITS, split_of
 
 log = logging.getLogger(__name__)
 SOURCE, LICENCE = "own", "user"
+Row = tuple[str, Path, Callable[[], np.ndarray]]  # name of the picture, its file, and what reads the points (L, 2) or raises LabelError
 FEW_PICTURES = 10  # of a split: fewer say next to nothing
 
 
 def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> list[LabelledFace | dict]:
-    """The faces of a folder (and below) or of a CSV file, or rejected rows.
+    """The faces of a folder (and below), of a CSV file or of COCO keypoints (.json), or rejected rows.
 
-    A picture's split is `split_of` its path as the table has it, or its path below the folder without ending: neither the name of the table
+    A picture's split is `split_of` its path as the file has it, or its path below the folder without ending: neither the name of the file
     nor that of the folder changes it.
-    Raises FileNotFoundError where there is nothing; ValueError for a CSV file with other columns than image, x0, y0, x1, y1, …, and where
-    nearly all of ten or more faces lie on their side.
+    Raises FileNotFoundError where there is nothing; ValueError for a CSV file with other columns than image, x0, y0, x1, y1, …, for JSON
+    that is not COCO's, and where nearly all of ten or more faces lie on their side.
     """
     found = list(_of_path(path, scheme, val, test))
     _check_upright(path, [face.points_frame for face in found if isinstance(face, LabelledFace)], scheme)
@@ -49,12 +52,14 @@ def log_splits(faces: Iterable[LabelledFace]) -> None:
 
 def _of_path(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Iterator[LabelledFace | dict]:
     if path.suffix.lower() == ".csv" and path.is_file():
-        return _of_table(path, scheme, val, test)
+        return _of_rows(path, _table(path, scheme), val, test)
+    if path.suffix.lower() == ".json" and path.is_file():
+        return _of_rows(path, _coco(path, scheme), val, test)
     files = sorted(path.rglob("*.pts")) if path.is_dir() else []
     if not files:
         raise FileNotFoundError(
-            f"{path} of params.yaml, labels.own, is neither a .csv file nor a folder with .pts files: put a .pts file of the same name "
-            "beside every picture, or name a CSV file with the columns image, x0, y0, x1, y1, …"
+            f"{path} of params.yaml, labels.own, is neither a .csv or .json file nor a folder with .pts files: put a .pts file of the "
+            "same name beside every picture, or name a CSV file with the columns image, x0, y0, x1, y1, … or COCO keypoints"
         )
     return _of_folder(path, files, scheme, val, test)
 
@@ -70,30 +75,39 @@ def _of_folder(folder: Path, files: list[Path], scheme: LandmarkScheme, val: flo
             yield error.row(image_id)
 
 
-def _of_table(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Iterator[LabelledFace | dict]:
-    """A row a face, points 0-based, empty cells unlabelled; images are named from the table's folder. Rows of one image share a split."""
+def _of_rows(path: Path, rows: Iterable[Row], val: float, test: float) -> Iterator[LabelledFace | dict]:
+    """Rows of one image share a split."""
+    seen: Counter[str] = Counter()
+    for name, image, read in rows:
+        photograph = f"{path.stem}/{name}"
+        image_id = f"{photograph}#{seen[photograph]}" if seen[photograph] else photograph
+        seen[photograph] += 1
+        try:
+            yield LabelledFace(image_id, photograph, split_of(name, val, test), SOURCE, LICENCE, image, None, read())
+        except LabelError as error:
+            yield error.row(image_id)
+
+
+def _table(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
+    """A row a face, points 0-based, empty cells unlabelled; images are named from the table's folder."""
     count = scheme.num_landmarks
     columns = ["image", *(f"{axis}{number}" for number in range(count) for axis in "xy")]
     sure = [f"confidence{number}" for number in range(count)]  # of `strrn photos`: not read
-    seen: Counter[str] = Counter()
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
         header = next(rows, [])
         if header not in (columns, columns + sure):
             raise ValueError(
                 f"{path}: its first line has {len(header)} columns {_short(header)}, expected the {len(columns)} columns {_short(columns)} "
-                f"for the {scheme.num_landmarks} landmarks of scheme {scheme.name!r}"
+                f"for the {count} landmarks of scheme {scheme.name!r}"
             )
         for row in filter(None, rows):
-            photograph = f"{path.stem}/{row[0]}"
-            image_id = f"{photograph}#{seen[photograph]}" if seen[photograph] else photograph
-            seen[photograph] += 1
-            try:
-                points = _points(row, len(header), len(columns), f"{path}, line {rows.line_num}")
-                split = split_of(row[0], val, test)
-                yield LabelledFace(image_id, photograph, split, SOURCE, LICENCE, path.parent / row[0], None, points)
-            except LabelError as error:
-                yield error.row(image_id)
+            yield row[0], path.parent / row[0], partial(_points, row, len(header), len(columns), f"{path}, line {rows.line_num}")
+
+
+def _coco(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
+    for name, image, annotation, order in coco_annotations(path, scheme):
+        yield name, image, partial(coco_points, annotation, order, f"{path}, annotation {annotation.get('id')}")
 
 
 def _points(row: list[str], num_cells: int, num_columns: int, where: str) -> np.ndarray:
