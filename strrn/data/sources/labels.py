@@ -19,9 +19,9 @@ SHOWN = 3  # rejected rows in a message
 @dataclass(frozen=True)
 class LabelParameters:
     """rendered: whether the rendered stills belong to S. ibug_300w: folder of 300-W, or null. own: the user's folders of pictures with .pts
-    files, CSV files, or COCO keypoints (.json). val, test: shares of the photographs. semi_share: share of the annotated frames of training clips that joins S
-    (Semi-STRRN: 0.1, 0.25, 0.5), of 300VW's and, where `rendered` is true, of the rendered ones. max_rejected: share of all these faces that
-    may be unusable."""
+    files, CSV files, or COCO keypoints (.json). val, test: shares of the photographs. semi_share: share of the annotated frames of training
+    clips that joins S (Semi-STRRN: 0.1, 0.25, 0.5), of 300VW's and, where `rendered` is true, of the rendered ones. max_rejected: share of
+    all these faces that may be unusable."""
 
     rendered: bool
     ibug_300w: str | None
