@@ -129,11 +129,11 @@ def test_what_is_no_picture(album, tmp_path, names, message):
 
 
 def test_two_pictures_of_one_name(tmp_path):
-    for name in ("one/a.png", "two/a.png", "three/a.png", "three/a.bmp"):
+    for name in ("one/a.png", "two/a.png", "three/a.png", "three/a.webp"):
         write(tmp_path / name, 0)
     assert "would both be drawn into" in photos(tmp_path / "one", tmp_path / "two", "-o", tmp_path / "out").output
     assert photos(tmp_path / "three", "-o", tmp_path / "out").exit_code == 0
-    assert sorted(path.name for path in tmp_path.glob("out/*.jpg")) == ["a.bmp.landmarks.jpg", "a.png.landmarks.jpg"]
+    assert sorted(path.name for path in tmp_path.glob("out/*.jpg")) == ["a.png.landmarks.jpg", "a.webp.landmarks.jpg"]
 
 
 def test_ctrl_c_leaves_no_half_of_a_table(album, tmp_path, monkeypatch):

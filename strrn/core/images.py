@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 Colour = tuple[int, int, int]  # RGB
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 SUBPIXEL = 4  # bits of OpenCV's fixed-point drawing coordinates
 
 
 def decode_image(content: bytes, name: str = "") -> np.ndarray:
-    """JPEG or PNG -> (H, W, 3) uint8 RGB. Raises ValueError naming the picture where it cannot be decoded."""
+    """A file of IMAGE_SUFFIXES -> (H, W, 3) uint8 RGB. Raises ValueError naming the picture where it cannot be decoded."""
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     if image is None:
         raise ValueError(f"picture {name} ({len(content)} bytes) cannot be decoded: make or copy it again")

@@ -78,14 +78,14 @@ def test_photographs_are_divided_by_name_whatever_else_there_is(tmp_path):
 def test_a_folder_of_own_pictures(tmp_path):
     folder = tmp_path / "mine"
     label(folder / "day/a")
-    label(folder / "b", [(1, 1), ("nan", "nan"), (4, 6)])
+    label(folder / "b", [(1, 1), ("nan", "nan"), (4, 6)], ".PNG")
     label(folder / "c", suffix=None)
     label(folder / "d", POINTS[:2])
     label(folder / "e", [(2, 2)] * 3)
     (folder / "f.pts").write_text("nothing")
     faces, rejected = parts(own_faces(folder, THREE, 0.1, 0.1))
     assert [(face.image_id, face.path, face.licence) for face in faces] == [
-        ("mine/b", folder / "b.png", "user"),
+        ("mine/b", folder / "b.PNG", "user"),
         ("mine/day/a", folder / "day/a.png", "user"),
     ]
     assert faces[0].valid.tolist() == [True, False, True]

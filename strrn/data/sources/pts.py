@@ -42,7 +42,8 @@ def read_pts(path: Path, scheme: LandmarkScheme) -> np.ndarray:
 
 def image_of(file: Path) -> Path:
     """The image beside a `.pts` file. Raises LabelError where there is none."""
-    image = next((file.with_suffix(suffix) for suffix in IMAGE_SUFFIXES if file.with_suffix(suffix).is_file()), None)
+    endings = [*IMAGE_SUFFIXES, *map(str.upper, IMAGE_SUFFIXES)]  # cameras write .JPG
+    image = next((file.with_suffix(ending) for ending in endings if file.with_suffix(ending).is_file()), None)
     if image is None:
         raise LabelError("missing image", f"{file} has no image beside it: expected {file.stem} with one of {', '.join(IMAGE_SUFFIXES)}")
     return image
