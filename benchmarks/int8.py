@@ -21,9 +21,8 @@ from rich.table import Table
 
 from benchmarks.peer_videos import ours, rendered_scores
 from strrn.core.landmarks import load_scheme
+from strrn.core.model_files import DETECTOR_FILE, TRACKER_FILE, default_models
 from strrn.evaluation.clips import DATASETS
-from strrn.runtime.models import DETECTOR_FILE, TRACKER_FILE
-from strrn.runtime.tracker import default_models
 from strrn.stages import logs
 
 

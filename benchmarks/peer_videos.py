@@ -22,6 +22,7 @@ from rich.table import Table
 from benchmarks.peers import in_68
 from strrn.core import metrics
 from strrn.core.landmarks import LandmarkScheme, load_scheme
+from strrn.core.model_files import default_models
 from strrn.core.progress import progress
 from strrn.core.video import VIDEO_SUFFIXES, read_frames
 from strrn.evaluation.clips import DATASETS, rendered_clips
@@ -30,7 +31,7 @@ from strrn.evaluation.score import score_with_truth
 from strrn.runtime.benchmark import PEER_MODELS
 from strrn.runtime.models import REFINER_FILE
 from strrn.runtime.peers import PEERS
-from strrn.runtime.tracker import Tracker, default_models
+from strrn.runtime.tracker import Tracker
 from strrn.stages import logs
 
 Follow = Callable[[np.ndarray, float], np.ndarray | None]  # frame, its time in seconds -> points (68, 2) of one face

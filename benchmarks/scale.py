@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from strrn.core.cluster import ADDRESS, map_clips
+from strrn.core.model_files import default_models
 from strrn.core.video import probe, read_frames
-from strrn.runtime.tracker import Tracker, default_models
+from strrn.runtime.tracker import Tracker
 from strrn.runtime.video import track_frames
 from strrn.stages import logs
 

@@ -6,42 +6,63 @@ On a cluster, the working folder, the Python environment and all paths of a comm
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from flows import process_group
-from strrn.core.cluster import ADDRESS, WAIT_SECONDS
+from strrn.core.cluster import ADDRESS, connected
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 POLL_SECONDS = 0.5  # in which a worker asks itself whether its command is still wanted
 
 running: set = set()  # futures of all threads
+_client: "Client | None" = None  # of the cluster that is open
+
+
+@contextmanager
+def opened() -> Iterator[None]:
+    """Commands may run: here, or on the cluster, which is looked at before any of them. Raises ValueError for one that cannot be used."""
+    global _client
+    process_group.begin()
+    address = os.environ.get(ADDRESS)
+    if not address:
+        yield
+        return
+    with connected(address) as client:
+        _client = client
+        try:
+            yield
+        finally:
+            _client = None
 
 
 def run(command: Sequence[str], on_line: Callable[[str], None]) -> None:
-    """`process_group.run`; on a cluster the lines come when the command has ended, and a command whose worker was killed runs again on
-    another. It ends on its worker as well when this process dies. Raises CommandError as there, OSError where no scheduler answers,
-    TimeoutError where it has no worker."""
-    address = os.environ.get(ADDRESS)
-    if not address:
+    """`process_group.run`, while this is `opened`; on a cluster the lines come when the command has ended, and a command whose worker was
+    killed runs again on another. It ends on its worker as well when this process dies. Raises CommandError as there."""
+    if _client is None:
         process_group.run(command, on_line)
         return
     import cloudpickle
-    from distributed import Client
     from distributed.client import FutureCancelledError
 
-    # The workers may have been started in another folder.
+    # The workers may have been started in another folder, where there is no `flows`.
     for module in (process_group, sys.modules[__name__]):
         cloudpickle.register_pickle_by_value(module)
-    with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(1, timeout=WAIT_SECONDS)
-        process_group.refuse_when_stopping(command)
-        future = client.submit(_on_worker, list(command), os.getcwd(), pure=False)
-        running.add(future)
-        try:
-            lines, error = future.result()
-        except FutureCancelledError as cancelled:
-            raise process_group.CommandError(f"`{' '.join(command)}` was cancelled, on the cluster too") from cancelled
-        finally:
-            running.discard(future)
+    process_group.refuse_when_stopping(command)
+    arguments = list(command), os.getcwd()
+    # Dask hands a function with a name to `pickle`, which sends the name alone; one without to cloudpickle, which sends the modules. So
+    # every task has modules of its own on its worker: nobody else's commands, and nothing of a flow that was cancelled.
+    future = _client.submit(lambda: _on_worker(*arguments), pure=False)
+    running.add(future)
+    try:
+        lines, error = future.result()
+    except FutureCancelledError as cancelled:
+        raise process_group.CommandError(f"`{' '.join(command)}` was cancelled, on the cluster too") from cancelled
+    finally:
+        running.discard(future)
     for line in lines:
         on_line(line)
     if error:
@@ -83,5 +104,5 @@ def _end_when_unwanted(worker: object, key: str, over: threading.Event) -> None:
     while not over.wait(POLL_SECONDS):
         task = worker.state.tasks.get(key)
         if task is None or task.state == "cancelled":
-            process_group.end_all()  # this module came with the task: it knows of no other command
+            process_group.end_all()  # the module came with the task, and knows of no other command
             return

@@ -7,7 +7,7 @@
 A file has a `name` and `runs` (name of a run -> overrides as of `dvc exp run -S`) or a `grid` (parameter -> values, all combinations).
 Experiments are called NAME-RUN; they run from the current commit, in a folder of their own (`--temp`), one after the other. An experiment
 of this commit is not run again; after a commit that changes no stage, DVC takes the results from its cache. A file with `rows` is a table of
-a paper (`flows.tables`): its experiments are run with every seed, and one that fails does not stop the others.
+a paper (`flows.tables`): its experiments are run with every seed. An experiment that fails does not stop the others.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from pydantic import Field
 from flows import process_group
 from flows.checkout import alone
 from flows.commands import git
-from flows.experiments import Runs, experiment_refs, figure_scores, grid_runs, metrics, read_plan, with_spread
+from flows.experiments import Runs, experiment_refs, figure_scores, grid_runs, metrics, other_values, ran_elsewhere, read_plan, with_spread
 from flows.experiments import seeds as seeds_of
 from flows.graph import DVC
 from flows.tables import Table, beside_the_paper, read_table
@@ -68,8 +68,8 @@ def compare(
     """Run what has not run yet of a file of experiments/ or of a grid (parameter -> values, all combinations); compare all of it.
 
     Returns the comparison as Markdown, which is the artifact `compare` too; the table artifact `experiments` has a row per experiment.
-    The first experiment that fails ends the flow; a second run of the flow keeps those before it. A file with a paper's table goes on and
-    shows what failed; `seeds` are those that are to be run, None all of the file, and the table is of all that have been.
+    An experiment that fails does not stop the others; the flow fails at the end, with the comparison of those that ran in its log. A paper's
+    table shows what failed; `seeds` are those that are to be run, None all of the file, and the table is of all that have been.
     Raises ValueError where not exactly one of file and grid is given, or seeds for a file without a table, and what `read_table`,
     `read_plan` and `grid_runs` raise.
     """
@@ -82,8 +82,11 @@ def compare(
     if seeds is not None:
         raise ValueError(f"seeds are {seeds}, but {file or 'the grid'} is no paper's table: its runs name their seeds themselves")
     name, runs = read_plan(Path(file)) if file is not None else ("grid", grid_runs("grid", grid or {}))
-    run_missing(runs, keep_going=False)
+    failed = run_missing(runs)
+    runs = {experiment: overrides for experiment, overrides in runs.items() if experiment not in failed}
     refs = experiment_refs()
+    if not runs:
+        raise RuntimeError(f"all experiments failed: {', '.join(failed)}; the log says why")
     everything = {experiment: metrics(refs[experiment]) for experiment in runs}
     found = {experiment: scores["rounds"] for experiment, scores in everything.items()}
     rows = [{"experiment": experiment, **seeds_of(refs[experiment]), **exported_tracker(everything[experiment])} for experiment in runs]
@@ -91,27 +94,40 @@ def compare(
     text = "\n".join([table(list(found.values()), name, command), *methods(runs, everything), *conclusion(runs, rows), *made_with()])
     create_table_artifact(rows, key="experiments", description=f"The exported trackers of {name}.")
     create_markdown_artifact(text, key="compare", description=name)
+    if failed:
+        get_run_logger().info("of the others:\n%s", text)
+        raise RuntimeError(f"{len(failed)} of {len(failed) + len(runs)} experiments failed: {', '.join(failed)}; the log says why")
     return text
 
 
-def run_missing(runs: Runs, *, keep_going: bool) -> list[str]:
-    """Run the experiments that the current commit does not have. keep_going: the names of those that fail are returned, and not raised."""
-    waiting, failed = [experiment for experiment in runs if experiment not in experiment_refs()], []
-    if waiting and (changes := git("status", "--porcelain", "--untracked-files=no").splitlines()):
-        get_run_logger().warning("DVC takes changes that are not committed into the experiments: %s", ", ".join(changes))
+def run_missing(runs: Runs) -> list[str]:
+    """Run the experiments that the current commit does not have. Returns the names of those that failed; the others ran all the same.
+
+    Raises ValueError where one of this name has run with other values.
+    """
+    refs, log = experiment_refs(), get_run_logger()
+    for experiment in runs:
+        if experiment in refs and (others := other_values(refs[experiment], runs[experiment])):
+            raise ValueError(
+                f"experiment {experiment} of this commit has run with other values: {', '.join(others[:5])}. Give the run another name, or "
+                f"`dvc exp remove {experiment}`"
+            )
+    waiting, failed = [experiment for experiment in runs if experiment not in refs], []
+    if changes := git("status", "--porcelain", "--untracked-files=no").splitlines():
+        log.warning("DVC takes changes that are not committed into the experiments that run now, %d: %s", len(waiting), ", ".join(changes))
+    if before := ran_elsewhere(waiting):
+        log.info("of other commits, which DVC's cache knows where no stage has changed: %s", before)
     for experiment in waiting:
         try:
             run(experiment, runs[experiment])
         except process_group.CommandError:  # Prefect has logged it
-            if not keep_going:
-                raise
             failed.append(experiment)
     return failed
 
 
 def paper_table(plan: Table, seeds: Sequence[int], command: str) -> list[str]:
     """Run what is missing of a table with these seeds; the table of all that has been run, with any of its seeds."""
-    failed = run_missing(plan.experiments(seeds), keep_going=True)
+    failed = run_missing(plan.experiments(seeds))
     refs = experiment_refs()
     shown = {(plan.experiment(row.run, seed), row.figure) for row in plan.rows if row.run and row.figure for seed in plan.seeds}
     found = {(name, figure): figure_scores(refs[name], figure) for name, figure in shown if name in refs}

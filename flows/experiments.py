@@ -1,17 +1,20 @@
 """Plans of experiments: what a file of experiments/ or a grid asks for, and what DVC has of it."""
 
+import hashlib
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
 import yaml
 
 from flows.commands import git
+from strrn.core.summary import flatten
 
 NOTHING = "-"
+LONGEST_NAME = 150  # of an experiment; DVC makes names of files of it
 Runs = dict[str, list[str]]  # name of an experiment -> overrides, as of `dvc exp run -S`
 
 
@@ -40,7 +43,8 @@ def with_common(plan: dict, file: Path) -> Runs:
 
 
 def grid_runs(name: str, grid: dict[str, list]) -> Runs:
-    """All combinations of the values: {"a": [1, 2], "b": [true]} -> {"NAME-a=1,b=true": ["a=1", "b=true"], …}.
+    """All combinations of the values: {"a": [1, 2], "b": [true]} -> {"NAME-a=1": ["a=1", "b=true"], …}. What varies makes the name, or a
+    hash of it where that would be too long for a file's.
 
     Raises ValueError for a grid without values, and for values other than numbers, words and true or false.
     """
@@ -49,7 +53,11 @@ def grid_runs(name: str, grid: dict[str, list]) -> Runs:
     runs = {}
     for values in itertools.product(*grid.values()):
         overrides = [f"{parameter}={_as_override(parameter, value)}" for parameter, value in zip(grid, values, strict=True)]
-        runs[f"{name}-{','.join(overrides)}"] = overrides
+        varied = [override for override, choices in zip(overrides, grid.values(), strict=True) if len(choices) > 1]
+        label = ",".join(varied or overrides)
+        if len(label) > LONGEST_NAME:
+            label = hashlib.sha256(label.encode()).hexdigest()[:12]
+        runs[f"{name}-{label}"] = overrides
     return runs
 
 
@@ -58,6 +66,36 @@ def experiment_refs() -> dict[str, str]:
     commit = git("rev-parse", "HEAD").strip()
     lines = git("for-each-ref", "--format=%(refname)", f"refs/exps/{commit[:2]}/{commit[2:]}").splitlines()
     return {ref.rsplit("/", 1)[1]: ref for ref in lines}
+
+
+def ran_elsewhere(names: Collection[str]) -> dict[str, str]:
+    """Name -> commit of those experiments that other commits than the current one have."""
+    head, found = git("rev-parse", "HEAD").strip(), {}
+    for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
+        match = re.fullmatch(r"refs/exps/(\w\w)/(\w{38})/(.+)", ref)
+        if match and match[3] in names and match[1] + match[2] != head:
+            found[match[3]] = (match[1] + match[2])[:7]
+    return found
+
+
+def other_values(ref: str, overrides: Sequence[str]) -> list[str]:
+    """In what the parameters of an experiment differ from those of the current commit with these overrides, as `key is a, not b`."""
+    wanted, found = (flatten(yaml.safe_load(git("show", f"{revision}:params.yaml")) or {}) for revision in ("HEAD", ref))
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        below = flatten({key: yaml.safe_load(value)})
+        wanted = {name: old for name, old in wanted.items() if name != key and not name.startswith(f"{key}.")}
+        wanted |= {} if override.startswith("~") else below
+    keys = [key for key in {**wanted, **found} if _number(wanted.get(key)) != _number(found.get(key))]
+    return [f"{key} is {found.get(key)}, not {wanted.get(key)}" for key in keys]
+
+
+def _number(value: object) -> object:
+    """1e-4 is a text in YAML 1.1 and a number for DVC."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def metrics(ref: str) -> dict:

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 TAIL_LINES = 20
 GRACE_SECONDS = 10.0
@@ -49,7 +49,7 @@ def run(
                 on_line(lines[-1])
             status = process.wait()
         except BaseException:  # a cancelled flow raises TerminationSignal, which is no Exception
-            end_group(process)
+            end_groups(process)
             raise
         finally:
             running.discard(process)
@@ -59,25 +59,24 @@ def run(
     return lines
 
 
-def end_group(process: subprocess.Popen, grace_seconds: float = GRACE_SECONDS) -> None:
-    """SIGTERM to the process's group, and SIGKILL to what is left of it after the grace."""
+def end_groups(*processes: subprocess.Popen, grace_seconds: float = GRACE_SECONDS) -> None:
+    """SIGTERM to the groups of the processes, to all at once, and SIGKILL to what is left of them after the grace."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
         deadline = time.monotonic() + grace_seconds
-        while time.monotonic() < deadline and _group_lives(process):
+        while time.monotonic() < deadline and any(map(_group_lives, processes)):
             time.sleep(0.05)
-    process.wait()
+    for process in processes:
+        process.wait()
 
 
 def end_all() -> None:
     """End the groups of all commands that run in other threads, whose `run` raises CommandError, as it does from now until `begin`."""
     global stopping
     stopping = True
-    for process in list(running):
-        end_group(process)
+    end_groups(*list(running))
 
 
 def begin() -> None:

@@ -276,8 +276,8 @@ def bench(
     import json
 
     try:
+        from strrn.core.model_files import default_models
         from strrn.runtime.benchmark import benchmark
-        from strrn.runtime.tracker import default_models
 
         if video == BENCH_VIDEO and not video.exists():
             raise FileNotFoundError("name a video with a face in view: strrn bench my.mp4")
@@ -307,8 +307,8 @@ def info(
     ] = None,
 ) -> None:
     """Show what an exported model is: landmarks, round, versions, licence of its training data, settings of the tracking loop."""
-    from strrn.runtime.models import TRACKER_FILE, open_model
-    from strrn.runtime.tracker import default_models
+    from strrn.core.model_files import TRACKER_FILE, default_models
+    from strrn.runtime.models import open_model
 
     try:
         model = model or default_models() / TRACKER_FILE
@@ -499,7 +499,7 @@ def _share(summary: "Summary") -> str:
 
 
 def _report(summary: "Summary", job: "Job", tracker: "Tracker") -> None:
-    from strrn.runtime.tracker import PACKAGE_MODELS
+    from strrn.core.model_files import PACKAGE_MODELS
 
     OUTPUT.print(f"frames   {_share(summary).replace(' frames', '', 1)}")
     if summary.faces > 1:

@@ -9,13 +9,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 
 from strrn.core.processes import start_worker
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 log = logging.getLogger(__name__)
 ADDRESS = "STRRN_DASK_ADDRESS"
@@ -84,9 +88,11 @@ def _killed(item: object) -> str:
     )
 
 
-def _on_cluster(address: str, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+@contextmanager
+def connected(address: str) -> "Iterator[Client]":
+    """A client of the Dask cluster whose scheduler is at the address. Raises ValueError for one that cannot be used."""
     try:
-        from distributed import Client, KilledWorker
+        from distributed import Client
     except ImportError as error:
         raise ValueError(f"{ADDRESS} is set, but Dask is not installed: pip install 'strrn[cluster]', or unset it") from error
     try:
@@ -101,6 +107,13 @@ def _on_cluster(address: str, function: Callable[[Item], Result], items: Sequenc
         several = sorted(worker for worker, threads in client.nthreads().items() if threads > 1)
         if several:
             raise ValueError(f"Dask workers with more than one thread: {several}. Networks are not shared by threads: `--nthreads 1`")
+        yield client
+
+
+def _on_cluster(address: str, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    with connected(address) as client:
+        from distributed import KilledWorker
+
         log.info("%d items on the %d workers of %s", len(items), len(client.nthreads()), address)
         futures = client.map(partial(_in_folder, os.getcwd(), function), items, pure=False)
         try:

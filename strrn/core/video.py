@@ -17,7 +17,7 @@ import numpy as np
 from strrn.core.files import atomic
 from strrn.core.images import IMAGE_SUFFIXES, decode_image
 
-VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv")
+VIDEO_SUFFIXES = (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 FOLDER_FPS = 25.0  # images do not say
 CLOCK = 90_000  # ticks a second, for frames with times of their own
 LACKING = 0.5  # seconds that a whole file may end before the time that it states

@@ -14,6 +14,7 @@ from strrn.core.heatmaps import patches_around
 from strrn.core.images import reduce_image
 from strrn.core.landmarks import LandmarkScheme, scheme_from_dict, scheme_to_dict
 from strrn.core.mirror import both_ways
+from strrn.core.model_files import CURE, DETECTOR_FILE, TRACKER_FILE
 from strrn.runtime.backbone import OnnxBackbone, contract_from_dict
 from strrn.runtime.loop import FaceTracker, Models
 from strrn.runtime.parameters import Mode, RuntimeParameters, parameters_from_dict
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from strrn.core.face_detection import FaceDetection
 
 METADATA_KEYS = ("kind", "scheme", "reference_shape", "face_template", "size", "stride", "runtime", "round", "versions", "licence")
-TRACKER_FILE, DETECTOR_FILE = "tracker.onnx", "detector.onnx"
 REFINER_FILE, BACKBONE_FILE = "refiner.onnx", "backbone.onnx"  # the second only where the head was trained over somebody's own model
-CURE = "run `dvc repro` to train and export the models, name a folder that holds them (--models), or none for those of the package"
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,14 @@ import numpy as np
 
 from strrn.core.geometry import bounding_box
 from strrn.core.images import as_rgb
+from strrn.core.model_files import default_models
 from strrn.runtime.loop import FaceState
-from strrn.runtime.models import CURE, TRACKER_FILE, FaceFinder, ModelPair
+from strrn.runtime.models import FaceFinder, ModelPair
 from strrn.runtime.parameters import Mode
 
 if TYPE_CHECKING:
     from strrn.core.face_detection import FaceDetection
 
-REPRO_MODELS = Path("models/export")  # of the last `dvc repro`
-PACKAGE_MODELS = Path(__file__).parent / "weights"
 FRAMES_PER_SECOND = 25.0  # in whose frames the loop counts time
 LONGEST_STEP = 25.0
 OLDEST_SEARCH = 0.5  # seconds; a face has moved on since
@@ -34,14 +33,6 @@ class RunningMode(Enum):
     image = "image"
     video = "video"
     live = "live"
-
-
-def default_models() -> Path:
-    """models/export of the working directory, else what the package brings. Raises FileNotFoundError where there is neither."""
-    for folder in (REPRO_MODELS, PACKAGE_MODELS):
-        if (folder / TRACKER_FILE).is_file():
-            return folder
-    raise FileNotFoundError(f"no models in {REPRO_MODELS.absolute()}: {CURE}")
 
 
 class Tracker:

@@ -13,12 +13,13 @@ import torch
 
 from strrn.core.files import atomic_folder, read_json_lines, write_json
 from strrn.core.images import decode_image, reduce_image
+from strrn.core.model_files import DETECTOR_FILE, TRACKER_FILE
 from strrn.core.tables import read_table
 from strrn.data.datasets import load_track
 from strrn.models import checkpoint
 from strrn.models.brf import Refiner, build_refiner
 from strrn.models.export import export_detector, export_refiner, export_tracker, parity, refiner_example, refiner_parity
-from strrn.runtime.models import BACKBONE_FILE, DETECTOR_FILE, REFINER_FILE, TRACKER_FILE, ModelPair, open_model
+from strrn.runtime.models import BACKBONE_FILE, REFINER_FILE, ModelPair, open_model
 from strrn.runtime.parameters import RuntimeParameters, parameters_to_dict
 from strrn.runtime.refine import STATE
 from strrn.runtime.timing import letterboxed, loop_frames_per_second, machine, step_milliseconds

@@ -3,8 +3,8 @@ import onnx
 import pytest
 
 from benchmarks import int8
+from strrn.core.model_files import PACKAGE_MODELS
 from strrn.runtime.models import ModelPair
-from strrn.runtime.tracker import PACKAGE_MODELS
 
 
 def test_small_models_say_nearly_the_same_and_keep_their_metadata(tmp_path):

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from flows import annotate as module
-from flows import cluster
+from flows import cluster, process_group
 from flows.annotate import annotate, count_states, find_videos
 from tests.flows.conftest import artifact, assert_ends, started
 from tests.runtime import tiny
@@ -55,14 +56,15 @@ def test_every_video_is_tracked_once(server, videos, tmp_path):
 def test_a_broken_video_fails_alone_and_a_damaged_one_is_said_to_be(server, videos, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "annotate_video", module.annotate_video.with_options(retries=0))
     (videos / "broken.mp4").write_bytes(b"no video at all")
-    long = tiny.write_video(tmp_path / "long.avi", [False] * 60).read_bytes()
-    (videos / "cut.avi").write_bytes(long[: len(long) * 2 // 3])
+    whole = tiny.write_video(tmp_path / "whole.mp4", [True] * 40).read_bytes()
+    (videos / "cut.mp4").write_bytes(whole[: len(whole) * 3 // 4])
     out = tmp_path / "out"
     state = annotate(str(videos), str(out), str(tiny.models_dir()), return_state=True)
     rows = {row["video"]: row for row in rows_of(out / "summary.csv")}
     assert rows["a.mp4"]["state"] == rows["sub/a.mp4"]["state"] == "done"
     assert rows["broken.mp4"]["state"] == "failed" and "broken.mp4" in rows["broken.mp4"]["detail"]
-    assert state.is_failed() and "of 4 videos failed" in state.message and "broken.mp4" in state.message
+    assert rows["cut.mp4"]["state"] == "damaged" and 0 < int(rows["cut.mp4"]["frames"]) < 40
+    assert state.is_failed() and "4 videos: 2 done, 1 failed, 1 damaged" in state.message and "broken.mp4: failed" in state.message
     assert not (out / "broken.mp4/summary.json").exists()
 
 
@@ -72,9 +74,13 @@ def test_what_is_missing_is_named(videos, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no video"):
         find_videos(tmp_path / "empty", tmp_path / "out")
-    with pytest.raises(FileNotFoundError, match="dvc repro export"):
+    with pytest.raises(FileNotFoundError, match=r"tracker\.onnx is missing: run `dvc repro`"):
         module.hash_models(tmp_path)
-    assert find_videos(tmp_path, videos / "sub") == [videos / "a.mp4"]  # results are no videos to track
+    (videos / "notes.txt").write_text("no video")
+    (videos / "._a.mp4").write_bytes(b"of macOS")
+    (videos / "linked").symlink_to(tmp_path / "empty")
+    # Results are no videos to track.
+    assert find_videos(videos, videos / "sub") == ([videos / "a.mp4"], [videos / "linked", videos / "notes.txt"])
 
 
 def test_parameters_are_checked_first(server, videos, tmp_path):
@@ -106,6 +112,68 @@ def test_a_record_of_other_models_does_not_count(server, videos, tmp_path):
     content = json.loads(record.read_text())
     record.write_text(json.dumps({"identity": content["identity"] | {"models": "others"}, "row": content["row"] | {"frames": 99}}))
     assert annotate(str(videos), str(out), str(tiny.models_dir()))[0]["frames"] == 5
+
+
+def test_results_that_are_gone_and_records_that_cannot_be_read_are_made_again(server, videos, tmp_path):
+    out = tmp_path / "out"
+    annotate(str(videos), str(out), str(tiny.models_dir()))
+    (out / "a.mp4/a.landmarks.csv").unlink()
+    (out / "sub/a.mp4/summary.json").write_text("")
+    assert [row["state"] for row in annotate(str(videos), str(out), str(tiny.models_dir()))] == ["done", "done"]
+    assert (out / "a.mp4/a.landmarks.csv").is_file() and json.loads((out / "sub/a.mp4/summary.json").read_text())["row"]["frames"] == 7
+
+
+def test_options_of_the_command_reach_it(server, videos, tmp_path):
+    out = tmp_path / "out"
+    annotate(str(videos), str(out), str(tiny.models_dir()), overlay="none", min_face=0.05)
+    assert {path.name for path in (out / "a.mp4").iterdir()} == {"a.landmarks.csv", "summary.json"}
+    assert json.loads((out / "a.mp4/summary.json").read_text())["identity"]["min_face"] == 0.05
+    annotate(str(videos), str(out), str(tiny.models_dir()), rotate=90)
+    assert (out / "a.mp4/a.overlay.mp4").is_file()
+
+
+def test_the_command_ends_with_one_line(server, tmp_path, capsys):
+    with pytest.raises(SystemExit, match=r"^error: .*nowhere is no folder"):
+        module.main([str(tmp_path / "nowhere"), "-o", str(tmp_path / "out")])
+    with pytest.raises(SystemExit):
+        module.main([str(tmp_path), "-o", str(tmp_path / "out"), "--workers", "0"])
+    assert "--workers 0: expected 1 or more" in capsys.readouterr().err
+
+
+def test_workers_of_a_cluster_need_no_flows_and_forget_a_cancelled_flow(environment, videos, tmp_path, monkeypatch):
+    """Scheduler and worker as docs/scale.md starts them, in another folder: what they run has to come with the task."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    clean = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+    dask = str(Path(sys.executable).with_name("dask"))
+    with contextlib.ExitStack() as stack:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.chdir(elsewhere)
+        stack.enter_context(started([dask, "scheduler", "--host", address, "--no-dashboard"], clean))
+        stack.enter_context(started([dask, "worker", address, "--nthreads", "1", "--no-dashboard"], clean))
+        monkeypatch.chdir(videos.parent)
+        monkeypatch.setenv(cluster.ADDRESS, address)
+        with cluster.opened():
+            cluster.run(["true"], print)
+            with pytest.raises(process_group.CommandError, match="exit status 1"):
+                cluster.run(["false"], print)
+            stop = threading.Timer(1, cluster.end_all)
+            stop.start()
+            with pytest.raises(process_group.CommandError, match="cancelled, on the cluster too"):
+                cluster.run(["sleep", "60"], print)
+        with cluster.opened():
+            cluster.run(["true"], print)
+
+
+def test_a_cluster_that_cannot_be_used_is_said_before_anything_runs(server, videos, tmp_path, monkeypatch):
+    import dask
+
+    monkeypatch.setenv(cluster.ADDRESS, "tcp://127.0.0.1:9")
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        state = annotate(str(videos), str(tmp_path / "out"), str(tiny.models_dir()), return_state=True)
+    assert state.is_failed() and "no Dask scheduler answers" in state.message and not (tmp_path / "out").exists()
 
 
 def test_videos_are_tracked_on_a_dask_cluster_whose_worker_is_killed(server, videos, tmp_path, monkeypatch):
@@ -161,4 +229,5 @@ def test_a_cancelled_flow_ends_what_it_started(environment, tmp_path, monkeypatc
         for pid in tracked:
             assert_ends(pid)
     assert not [name for name in tracked.values() if Path("out", name, module.RECORD).exists()], said
-    assert not list(Path("out/3.mp4").glob("*")) and "Retry" not in said, said
+    assert not Path("out/3.mp4").exists() and "Retry" not in said, said
+    assert {row["video"]: row["state"] for row in rows_of(Path("out/summary.csv"))}["3.mp4"] == "not done"

@@ -98,7 +98,7 @@ def test_a_method_without_arms_gets_a_row_for_each_system():
 
 def test_a_grid_has_all_combinations():
     assert grid_runs("g", {"backbone": ["mdm", "hgn"], "rounds.r1.threshold": [0.02, 1e-05], "crop.flip": [True]}) == {
-        f"g-backbone={backbone},rounds.r1.threshold={value},crop.flip=true": [
+        f"g-backbone={backbone},rounds.r1.threshold={value}": [
             f"backbone={backbone}",
             f"rounds.r1.threshold={value}",
             "crop.flip=true",
@@ -203,8 +203,8 @@ def test_a_grid_is_compared_and_the_best_applied(server, project, caplog):
     assert "`dvc exp apply 'grid-train_seed=0'`" in text
     (project / "params.yaml").write_text("seed: 8\ntrain_seed: 0\n")
     state = compare(grid={"train_seed": [1, 60]}, return_state=True)
-    assert state.is_failed() and "the seed is 60" in state.message
-    assert "changes that are not committed into the experiments:  M params.yaml" in caplog.text
+    assert state.is_failed() and "1 of 2 experiments failed: grid-train_seed=60" in state.message and "the seed is 60" in caplog.text
+    assert "changes that are not committed into the experiments that run now, 1:  M params.yaml" in caplog.text
     subprocess.run(["git", "checkout", "-q", "params.yaml"], check=True)
     subprocess.run([*DVC, "exp", "apply", "grid-train_seed=1"], check=True, capture_output=True)
     assert yaml.safe_load((project / "params.yaml").read_text()) == {"seed": 7, "train_seed": 1}
@@ -223,6 +223,32 @@ rows:
   - {method: SBR, paper: [5.77], run: mdm, figure: sbr detector}
   - {method: TSTN, paper: [5.36]}
 """
+
+
+def test_a_name_that_has_run_with_other_values_is_refused(server, project, caplog):
+    plan = project / "seeds.yaml"
+    compare("seeds.yaml")
+    plan.write_text(plan.read_text().replace("train_seed=1", "train_seed=3"))
+    state = compare("seeds.yaml", return_state=True)
+    assert state.is_failed() and "seeds-one of this commit has run with other values: train_seed is 1, not 3" in state.message
+    subprocess.run([*DVC, "exp", "remove", "seeds-one"], check=True, capture_output=True)
+    assert "| seeds-one | 7 | 3 |" in compare("seeds.yaml")
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "next"], check=True)
+    compare("seeds.yaml")
+    assert "of other commits, which DVC's cache knows where no stage has changed: {'seeds-one': " in caplog.text
+
+
+def test_an_experiment_that_fails_does_not_stop_the_others(server, project, caplog):
+    (project / "plan.yaml").write_text("name: some\nruns:\n  bad: [train_seed=60]\n  good: [train_seed=1]\n")
+    state = compare("plan.yaml", return_state=True)
+    assert state.is_failed() and "1 of 2 experiments failed: some-bad" in state.message
+    assert "the seed is 60" in caplog.text and "| some-good | 7 | 1 |" in caplog.text
+
+
+def test_a_long_name_of_a_grid_becomes_a_hash():
+    grid = {f"a.rather.long.name.of.parameter.{number}": [1, 2] for number in range(6)}
+    names = grid_runs("g", grid)
+    assert len(names) == 64 and all(len(name) < 20 for name in names)
 
 
 def test_a_papers_table_goes_on_where_a_run_fails_and_shows_it(project, environment):

@@ -51,7 +51,7 @@ def test_a_group_that_ignores_sigterm_is_killed() -> None:
     process = subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; sleep 300"], stdout=subprocess.PIPE, start_new_session=True)
     with process.stdout:
         process.stdout.readline()
-        process_group.end_group(process, grace_seconds=0.2)
+        process_group.end_groups(process, grace_seconds=0.2)
     assert process.returncode == -signal.SIGKILL
 
 

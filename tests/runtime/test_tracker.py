@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import strrn.runtime
+from strrn.core.model_files import default_models
 from strrn.runtime import FaceState, RunningMode, State, Tracker
 from strrn.runtime.parameters import Mode
-from strrn.runtime.tracker import default_models
 from tests.runtime import tiny
 
 
@@ -155,7 +155,7 @@ def test_a_time_that_is_none_is_refused(seconds):
 
 def test_missing_models_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("strrn.runtime.tracker.PACKAGE_MODELS", tmp_path)
+    monkeypatch.setattr("strrn.core.model_files.PACKAGE_MODELS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"models/export: run `dvc repro`"):
         default_models()
     with pytest.raises(ValueError, match="'film' is not a valid RunningMode"):

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from strrn.core.images import decode_image
+from strrn.core.model_files import DETECTOR_FILE, PACKAGE_MODELS, TRACKER_FILE, default_models
 from strrn.runtime import State, Tracker
-from strrn.runtime.models import DETECTOR_FILE, REFINER_FILE, TRACKER_FILE, open_model
-from strrn.runtime.tracker import PACKAGE_MODELS, default_models
+from strrn.runtime.models import REFINER_FILE, open_model
 
 PICTURE = Path(__file__).parents[2] / "docs/images/overlay.jpg"
 
