@@ -139,8 +139,7 @@ def track(
     frames = {job.source for job in jobs}  # folders of images among them
     for folder in (Path(source) for source in sources if Path(source).is_dir() and Path(source) not in frames):
         if others := not_videos(folder, out):
-            names = ", ".join(file.name for file in others[:3]) + ", …" * (len(others) > 3)
-            ERRORS.print(f"not tracked, since they do not end as videos do: {names} ({len(others)} in {folder})", markup=False)
+            _not_taken(others, "tracked", "videos")
     with _ended_by_sigterm():
         failed = [job.name for job in jobs if not _track_one(job, tracker, overwrite)]
     if failed and jobs[0].of_folder:
@@ -231,7 +230,7 @@ def photos(
     try:
         from strrn.core.progress import progress
         from strrn.runtime.label_files import LABEL_FILES
-        from strrn.runtime.photographs import NO_FACE, REJECTED, annotate, find_photographs
+        from strrn.runtime.photographs import NO_FACE, REJECTED, annotate, find_photographs, not_pictures
 
         if table not in LABEL_FILES:
             raise ValueError(f"--table {table}: expected one of {', '.join(LABEL_FILES)}")
@@ -243,6 +242,10 @@ def photos(
         from strrn.runtime.tracker import RunningMode, Tracker
 
         tracker = Tracker(models, running_mode=RunningMode.image, max_faces=faces, min_face=min_face, num_threads=threads)
+        if labels.exists():
+            labels.replace(labels.with_suffix(f"{labels.suffix}.bak"))
+        if others := [path for source in sources if Path(source).is_dir() for path in not_pictures(Path(source), out)]:
+            _not_taken(others, "looked at", "pictures")
         with _ended_by_sigterm():
             outcome = annotate(progress(found, "look at pictures"), tracker, table, out, draw)
     except KeyboardInterrupt:
@@ -254,6 +257,7 @@ def photos(
     OUTPUT.print(f"faces     {outcome.faces}")
     if nobody := [str(path) for path, reason in outcome.rejected.items() if reason == NO_FACE]:
         OUTPUT.print(f"no face   {', '.join(nobody[:3])}{', …' * (len(nobody) > 3)} ({len(nobody)})", markup=False)
+    OUTPUT.print(f"models    {_models_of(tracker)}", markup=False)
     OUTPUT.print(f"table     {labels}", markup=False)
     if outcome.rejected:
         OUTPUT.print(f"rejected  {out / REJECTED}", markup=False)
@@ -499,8 +503,6 @@ def _share(summary: "Summary") -> str:
 
 
 def _report(summary: "Summary", job: "Job", tracker: "Tracker") -> None:
-    from strrn.core.model_files import PACKAGE_MODELS
-
     OUTPUT.print(f"frames   {_share(summary).replace(' frames', '', 1)}")
     if summary.faces > 1:
         OUTPUT.print(f"ids      {summary.faces} (a face that is found again elsewhere gets a new one)")
@@ -510,9 +512,7 @@ def _report(summary: "Summary", job: "Job", tracker: "Tracker") -> None:
         who = f"face {loss.face_id}, " if summary.faces > 1 else ""
         frames = f"frame {loss.first}" if loss.first == loss.last else f"frames {loss.first} to {loss.last}"
         OUTPUT.print(f"lost     {who}{frames} ({loss.reason})", markup=False)
-    folder = tracker.info.path.parent
-    name = "of the package" if folder == PACKAGE_MODELS else str(folder)
-    OUTPUT.print(f"models   {name}, round {tracker.info.round}", markup=False)
+    OUTPUT.print(f"models   {_models_of(tracker)}", markup=False)
     tracking = summary.frames / max(summary.track_seconds, 1e-9)
     OUTPUT.print(f"speed    {tracking:.0f} frames/s tracking, {summary.frames / summary.seconds:.0f} with video in and out")
     if job.overlay:
@@ -523,6 +523,18 @@ def _report(summary: "Summary", job: "Job", tracker: "Tracker") -> None:
             "warning: no face was found. Do faces lie on their side? Try --rotate 90 (180, 270). Are they small? Try --min-face 0.05",
             markup=False,
         )
+
+
+def _models_of(tracker: "Tracker") -> str:
+    from strrn.core.model_files import PACKAGE_MODELS
+
+    folder = tracker.info.path.parent
+    return f"{'of the package' if folder == PACKAGE_MODELS else folder}, round {tracker.info.round}"
+
+
+def _not_taken(files: list[Path], what: str, kind: str) -> None:
+    names = ", ".join(file.name for file in files[:3]) + ", …" * (len(files) > 3)
+    ERRORS.print(f"not {what}, since they do not end as {kind} do: {names} ({len(files)})", markup=False)
 
 
 def _fail(error: object) -> NoReturn:

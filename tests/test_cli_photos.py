@@ -52,7 +52,12 @@ def test_the_table_holds_the_points_of_every_face(album, tmp_path):
         points = [[float(row[f"{axis}{number}"]) for axis in "xy"] for number in range(5)]
         np.testing.assert_allclose(points, tiny.truth(frame), atol=0.05)
         assert all(0 <= float(row[f"confidence{number}"]) <= 1 for number in range(5))
-    assert result.output.splitlines()[:2] == ["pictures  4, 2 of them with a face", "faces     2"]
+    assert result.stdout.splitlines()[:2] == ["pictures  4, 2 of them with a face", "faces     2"]
+    assert (
+        f"models    {tiny.models_dir()}, round" in result.stdout
+        and "not looked at, since" in result.stderr
+        and "notes.txt (1)" in result.stderr
+    )
 
 
 def test_what_has_no_face_is_listed_with_the_reason(album, tmp_path):
@@ -89,7 +94,7 @@ def test_nothing_is_replaced_unasked_and_nothing_drawn_is_read(album):
     assert again.exit_code == 1 and "exist already: give another --out, or --overwrite" in again.output
     assert photos(*album.glob("**/*.*g"), "-o", album).exit_code == 1
     assert photos(album, "-o", album, "--overwrite").exit_code == 0
-    assert (album / "landmarks.csv").read_text() == first
+    assert (album / "landmarks.csv").read_text() == (album / "landmarks.csv.bak").read_text() == first  # it may have been corrected
     assert "only pictures that were drawn before" in photos(album / "a.landmarks.jpg").output
 
 

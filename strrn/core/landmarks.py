@@ -46,11 +46,15 @@ class LandmarkScheme:
     def __post_init__(self) -> None:
         count = len(self.names)
         if len(set(self.names)) != count:
-            raise ValueError(f"scheme {self.name!r}: landmark names repeat")
+            repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+            raise ValueError(f"scheme {self.name!r}: landmark names repeat: {', '.join(repeated)}")
         if sorted(self.mirror) != list(range(count)) or any(self.mirror[self.mirror[i]] != i for i in range(count)):
-            raise ValueError(f"scheme {self.name!r}: mirror is not an involution of 0..{count - 1}: {self.mirror}")
-        if not self.normalisers or not all(a and b for a, b in self.normalisers.values()):
-            raise ValueError(f"scheme {self.name!r}: at least one normaliser is needed, each of two lists that are not empty")
+            raise ValueError(
+                f"scheme {self.name!r}: mirror must give each of the landmarks 0..{count - 1} a partner that points back to it (itself, "
+                f"where it lies in the middle), found {list(self.mirror)}"
+            )
+        if not self.normalisers or not all(a and b and set(a) != set(b) for a, b in self.normalisers.values()):
+            raise ValueError(f"scheme {self.name!r}: at least one normaliser is needed, each of two lists, not empty and not the same")
         groups = [("root", (self.root,)), ("edges", tuple(i for edge in self.edges for i in edge))]
         groups += [(f"components.{key}", value) for key, value in self.components.items()]
         groups += [(f"subsets.{key}", value) for key, value in self.subsets.items()]

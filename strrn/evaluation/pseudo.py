@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from strrn.core.files import read_json
+from strrn.core.files import read_json, read_yaml
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.tables import detections_schema, pseudo_labels_schema, read_table
 from strrn.methods.selection import FOLLOWED
+
+PARAMS = Path("params.yaml")
 
 KEPT = ("", FOLLOWED)  # reasons of frames that teach
 ROLES = ("detector", "tracker")  # whom a pseudo-label may teach
@@ -80,7 +82,13 @@ def crops_scheme(crops: Path) -> LandmarkScheme:
     reference = crops / "reference.json"
     if not reference.is_file():
         raise FileNotFoundError(f"{reference} is missing: `dvc repro crop` makes it, --crops names another folder")
-    return load_scheme(read_json(reference)["scheme"])
+    name = read_json(reference)["scheme"]
+    # A scheme of the user's own is a file that params.yaml names.
+    if PARAMS.is_file() and (file := str(read_yaml(PARAMS).get("scheme"))).endswith((".yaml", ".yml")):
+        scheme = load_scheme(file)
+        if scheme.name == name:
+            return scheme
+    return load_scheme(name)
 
 
 def read_round(folder: Path, num_landmarks: int) -> MinedRound:

@@ -18,6 +18,7 @@ REJECTED = "landmarks.rejected.csv"
 NO_FACE = "no face"
 DRAWN = ".landmarks.jpg"
 QUALITY = 92
+LABEL_SUFFIXES = (".csv", ".json", ".pts", ".bak")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,13 @@ def find_photographs(sources: Sequence[str], out: Path) -> list[Photograph]:
             if found.setdefault(drawn, picture).resolve() != picture.resolve():
                 raise ValueError(f"{found[drawn]} and {picture} would both be drawn into {drawn}: take them one by one, with an --out each")
     return [Photograph(picture, drawn) for drawn, picture in found.items()]
+
+
+def not_pictures(folder: Path, out: Path) -> list[Path]:
+    """The files in a folder and below that are neither pictures, nor hidden, nor what a run or a user wrote of their labels."""
+    found = [file for file in files_below(folder, out) if not _is_picture(file) and ".landmarks" not in file.suffixes]
+    found = [file for file in found if file.suffix.lower() not in LABEL_SUFFIXES]
+    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def _is_picture(file: Path) -> bool:

@@ -1,6 +1,7 @@
 """Cut canonical crops: labelled stills by their truth, clips by one face track per person: data/rendered, data/raw -> data/crops."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 from strrn.core.cluster import map_clips
 from strrn.core.files import atomic_folder, write_json, write_json_lines
-from strrn.core.geometry import mean_shape
+from strrn.core.geometry import fit_similarity, mean_shape
 from strrn.core.images import decode_image
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.core.processes import num_workers, start_worker
@@ -41,6 +42,10 @@ from strrn.stages.paths import CROPS, RAW, RENDERED
 
 log = logging.getLogger(__name__)
 LEAST_SIDE = 4  # pixels: of the labels' box
+# How far a landmark may lie from its place in the reference shape, as a share of that shape's radius: heads that are turned come to 1.0
+# (300-W), exchanged landmarks begin at 1.14.
+LARGEST_DEFORMATION = 1.1
+LARGEST_ASYMMETRY = 0.5  # of the reference shape, in the same unit
 CHUNK = 50  # stills a task
 
 
@@ -64,7 +69,6 @@ def crop(
     check_unreadable(rejected, parameters.max_unreadable)
     faces, unusable = labelled_faces(labels, clips, scheme)
     num_labelled = len(faces) + len(unusable)
-    log_splits(faces)
     # Evaluation follows the faces of test clips with truth itself.
     clips = [clip for clip in clips if clip.split != "test" or clip.truth is None]
     workers = num_workers(parameters.workers)
@@ -78,6 +82,8 @@ def crop(
                     rejected += of_rendered
                     unusable += of_faces
                 check_rejected(unusable, num_labelled, labels.max_rejected)
+                names = {row["image_id"] for row in unusable}
+                log_splits(face for face in faces if face.image_id not in names)
                 rejected += unusable
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -86,6 +92,8 @@ def crop(
         check_unreadable(rejected, parameters.max_unreadable)
         write_json_lines(folder / "rejected.jsonl", rejected)
     _log_unread(rejected, parameters.max_frames_per_clip)
+    if counts := Counter(row["reason"] for row in rejected if row["reason"] != "beyond max_frames_per_clip"):
+        log.info("not used: %s; %s says what", ", ".join(f"{count} {reason}" for reason, count in counts.items()), out / "rejected.jsonl")
 
 
 def gather_clips(raw: Path, rendered: Path, folders: Sequence[str], videos: VideoParameters) -> tuple[list[ClipRecord], list[dict]]:
@@ -144,7 +152,13 @@ def _write_reference(
             f"none of the {len(points)} training stills has all landmarks labelled, and the reference shape needs some: label more, or "
             "lower the shares val and test of params.yaml, labels"
         )
+    complete = complete[np.ptp(points[complete], axis=1).max(1) >= LEAST_SIDE]
+    if len(complete) == 0:
+        raise ValueError(
+            f"the labels of every training still lie within {LEAST_SIDE} pixels; are they shares of the picture's size? Give pixels"
+        )
     shape = mean_shape(points[complete], parameters.size, parameters.fill)
+    _warn_of_mirror(shape, scheme)
     chosen = complete[np.unique(np.linspace(0, len(complete) - 1, min(len(complete), parameters.calibration_stills)).astype(int))]
     columns = (table[name][chosen[chosen < num_rendered]] for name in ("image", "image_id", "points_frame"))
     files = by_file(stills.faces[index - num_rendered] for index in chosen if index >= num_rendered)
@@ -163,6 +177,25 @@ def _write_reference(
     write_json(out / "reference.json", content)
     # What is used here is what others read back.
     return np.array(content["reference_shape"], np.float32), np.array(content["face_template"], np.float32)
+
+
+def _warn_of_mirror(shape: np.ndarray, scheme: LandmarkScheme) -> None:
+    """Faces are learned from mirrored as well, so that a wrong `mirror` teaches wrong names."""
+    away = _deformation((shape * [-1, 1])[list(scheme.mirror)].astype(np.float32), shape)
+    if away.max() > LARGEST_ASYMMETRY:
+        worst = int(away.argmax())
+        log.warning(
+            "scheme %r: the mean face is far from its mirror image, at %r, whose partner in `mirror` is %r: is that right?",
+            scheme.name,
+            scheme.names[worst],
+            scheme.names[scheme.mirror[worst]],
+        )
+
+
+def _deformation(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(L,): how far points (L, 2), laid over the reference (L, 2), lie from it, as a share of its radius (root mean square)."""
+    laid = fit_similarity(points, reference, 1).to_crop(points)
+    return np.linalg.norm(laid - reference, axis=1) / np.sqrt(np.square(reference - reference.mean(0)).sum(1).mean())
 
 
 def _find_five_points(image: bytes, name: str, points_frame: np.ndarray, *, reference_shape: np.ndarray, size: int) -> np.ndarray | None:
@@ -231,7 +264,11 @@ def _crop_faces(
             picture = next(pictures)
         except ValueError as error:
             return crops + [LabelError("unreadable image", str(error))] * (len(faces) - len(crops))
-        crops.append(_misplaced(picture, face) or _cropped(picture, face.points_frame, face.valid, reference_shape, parameters))
+        crops.append(
+            _misplaced(picture, face)
+            or _deformed(face, reference_shape)
+            or _cropped(picture, face.points_frame, face.valid, reference_shape, parameters)
+        )
     return crops
 
 
@@ -246,6 +283,18 @@ def _misplaced(picture: np.ndarray, face: LabelledFace) -> LabelError | None:
     if len(points) > 1 and np.ptp(points, 0).max() < LEAST_SIDE:
         return LabelError("labels without size", f"all lie within {LEAST_SIDE} pixels; are they shares of the picture's size? Give pixels")
     return None
+
+
+def _deformed(face: LabelledFace, reference_shape: np.ndarray) -> LabelError | None:
+    """Why the labels are none of a face, None where they may be."""
+    known = np.flatnonzero(face.valid)
+    away = _deformation(face.points_frame[known], reference_shape[known]) if len(known) > 2 else np.zeros(1)
+    if away.max() <= LARGEST_DEFORMATION:
+        return None
+    return LabelError(
+        "labels do not form a face",
+        f"landmark {known[away.argmax()]} is far from where the others want it: is it misplaced, or are left and right exchanged?",
+    )
 
 
 def _cropped(picture: np.ndarray, points: np.ndarray, valid: np.ndarray, reference_shape: np.ndarray, parameters: CropParameters):

@@ -28,6 +28,8 @@ def run(main: Callable[[], None], level: int = logging.INFO) -> None:
     set_up(level)
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; the next run begins this stage anew, or goes on where it left a snapshot")
     except OmegaConfBaseException as error:  # params.yaml is YAML, but not understood
         logging.getLogger(__name__).debug("failed", exc_info=True)
         sys.exit(f"error: {PARAMS_FILE}, key {error.full_key!r}: {str(error).splitlines()[0]}")

@@ -94,11 +94,12 @@ def test_mapping_and_back(scheme) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("names", ("left", "left", "nose"), "names repeat"),
-        ("mirror", (1, 2, 0), "not an involution"),
-        ("mirror", (1, 0), "not an involution"),
+        ("names", ("left", "left", "nose"), "names repeat: left"),
+        ("mirror", (1, 2, 0), "a partner that points back"),
+        ("mirror", (1, 0), "a partner that points back"),
+        ("normalisers", {"d": ((0, 1), (1, 0))}, "not the same"),
         ("normalisers", {}, "at least one normaliser"),
-        ("normalisers", {"d": ((0,), ())}, "two lists that are not empty"),
+        ("normalisers", {"d": ((0,), ())}, "two lists, not empty and not the same"),
         ("root", 3, r"root names landmarks \[3\], but there are 3"),
         ("edges", ((0, 7),), r"edges names landmarks \[7\]"),
         ("components", {"eyes": (-1,)}, r"components.eyes names landmarks \[-1\]"),

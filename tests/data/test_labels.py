@@ -198,10 +198,30 @@ def test_few_own_pictures_to_choose_by_or_to_test_on_are_told(tmp_path, caplog):
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
+def test_a_table_as_spreadsheets_write_it(tmp_path):
+    label(tmp_path / "a")
+    table = tmp_path / "faces.csv"
+    table.write_text("image, x0, y0, x1, y1, x2, y2\na.png,0,0,2.5,1,3,5\n,,,,,,\n", encoding="utf-8-sig")
+    assert [face.image_id for face in own_faces(table, THREE, 0.1, 0.1)] == ["faces/a.png"]
+    table.write_bytes("image,x0,y0,x1,y1,x2,y2\nÜ.png,0,0,2.5,1,3,5\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"faces\.csv is not UTF-8 .*: save it as CSV in UTF-8, separated by commas"):
+        own_faces(table, THREE, 0.1, 0.1)
+
+
+def test_a_table_of_68_points_serves_a_scheme_that_can_be_had_from_them(tmp_path):
+    label(tmp_path / "a")
+    columns = ["image", *(f"{axis}{number}" for number in range(68) for axis in "xy"), *(f"confidence{number}" for number in range(68))]
+    values = [str(number) for number in range(136)]
+    values[2 * 45] = values[2 * 45 + 1] = ""  # not labelled
+    (tmp_path / "faces.csv").write_text("\n".join([",".join(columns), ",".join(["a.png", *values, *["0.5"] * 68])]) + "\n")
+    (face,) = own_faces(tmp_path / "faces.csv", OF_68, 0.1, 0.1)
+    np.testing.assert_array_equal(face.points_frame, np.float32([[72, 73], [np.nan, np.nan], [60, 61]]))
+
+
 def test_what_to_put_where(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"labels\.own, is neither a \.csv or \.json file nor a folder with \.pts files"):
         own_faces(tmp_path, THREE, 0.1, 0.1)
-    with pytest.raises(FileNotFoundError, match=r"faces\.csv of params\.yaml, labels\.own, is neither"):
+    with pytest.raises(FileNotFoundError, match=r"faces\.csv of params\.yaml, labels\.own, does not exist"):
         own_faces(tmp_path / "faces.csv", THREE, 0.1, 0.1)
     with pytest.raises(FileNotFoundError, match=r"labels\.ibug_300w, has no \.pts files in afw, helen/trainset.*unpack"):
         list(faces_300w(tmp_path / "300w", IBUG68, 0.1, 0.1))

@@ -239,11 +239,12 @@ def test_own_labels_join_the_rendered_ones(world, tmp_path, cropped, parameters)
 
 def test_labels_outside_the_picture_or_without_size_are_rejected(world, tmp_path, parameters, caplog):
     table = write_labelled(tmp_path / "own", range(10, 130, 10))
-    for name in ("shrunk", "away"):
+    for name in ("shrunk", "away", "wild"):
         (tmp_path / f"own/{name}.jpg").write_bytes(encode_jpeg(picture(40), 95))
     placed = [
         ("shrunk.jpg", points_at(40) / (WIDTH, HEIGHT)),  # as shares of the picture's sides
         ("away.jpg", points_at(40) + (WIDTH, 0)),
+        ("wild.jpg", np.vstack([points_at(40)[1:], [[-100, -100]]])),  # one of the 68
     ]
     with table.open("a") as file:
         file.writelines(",".join([name, *(f"{value:.3f}" for value in points.ravel())]) + "\n" for name, points in placed)
@@ -255,6 +256,7 @@ def test_labels_outside_the_picture_or_without_size_are_rejected(world, tmp_path
     assert {name: row["reason"] for name, row in rejected.items()} == {
         "faces/shrunk.jpg": "labels without size",
         "faces/away.jpg": "labels outside the picture",
+        "faces/wild.jpg": "labels do not form a face",
     }
     assert rejected["faces/away.jpg"]["detail"] == "their centre is x 460, y 82, the picture 320 x 200 pixels"
     # moving and coming have 16 frames each.

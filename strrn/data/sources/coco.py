@@ -8,6 +8,7 @@ import numpy as np
 from strrn.core.files import read_json
 from strrn.core.landmarks import LandmarkScheme
 from strrn.data.sources.labelled import LabelError
+from strrn.data.sources.pts import of_scheme, point_counts
 
 FIELDS = ("images", "annotations", "categories")
 
@@ -34,16 +35,17 @@ def coco_annotations(path: Path, scheme: LandmarkScheme) -> Iterator[tuple[str, 
         raise ValueError(f"{path} does not hold COCO keypoints as it should: {type(error).__name__} {error}") from error
 
 
-def coco_points(annotation: Mapping, order: list[int], where: str) -> np.ndarray:
+def coco_points(annotation: Mapping, order: list[int], scheme: LandmarkScheme, where: str) -> np.ndarray:
     """(L, 2) float32, NaN where unlabelled (v = 0). Raises LabelError for another number of keypoints, or what is not a number."""
     try:
         values = np.array(annotation["keypoints"], np.float64).reshape(-1, 3)
     except (ValueError, TypeError) as error:
         raise LabelError("damaged labels", f"{where}: {error}") from error
-    if len(values) != len(order):
-        raise LabelError("wrong point count", f"{where} has {len(values)} keypoints, expected {len(order)}")
-    points = np.where(values[:, 2:] > 0, values[:, :2], np.nan)
-    return points[order].astype(np.float32)
+    if len(values) not in point_counts(scheme):
+        shown = " or ".join(map(str, point_counts(scheme)))
+        raise LabelError("wrong point count", f"{where} has {len(values)} keypoints, expected {shown}")
+    points = np.where(values[:, 2:] > 0, values[:, :2], np.nan).astype(np.float32)
+    return of_scheme(points[order] if len(points) == len(order) else points, scheme)
 
 
 def _order(names: list[str], scheme: LandmarkScheme) -> list[int]:

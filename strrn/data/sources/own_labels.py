@@ -12,7 +12,7 @@ import numpy as np
 from strrn.core.landmarks import LandmarkScheme
 from strrn.data.sources.coco import coco_annotations, coco_points
 from strrn.data.sources.labelled import LabelError, LabelledFace
-from strrn.data.sources.pts import image_of, read_pts
+from strrn.data.sources.pts import image_of, of_scheme, point_counts, read_pts
 from strrn.data.sources.record import SPLITS, split_of
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,9 @@ def _of_path(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Ite
         return _of_rows(path, _table(path, scheme), val, test)
     if path.suffix.lower() == ".json" and path.is_file():
         return _of_rows(path, _coco(path, scheme), val, test)
-    files = sorted(path.rglob("*.pts")) if path.is_dir() else []
+    if not path.exists():
+        raise FileNotFoundError(f"{path.absolute()} of params.yaml, labels.own, does not exist")
+    files = sorted(file for file in path.rglob("*.pts") if not file.name.startswith(".")) if path.is_dir() else []
     if not files:
         raise FileNotFoundError(
             f"{path} of params.yaml, labels.own, is neither a .csv or .json file nor a folder with .pts files: put a .pts file of the "
@@ -90,27 +92,34 @@ def _of_rows(path: Path, rows: Iterable[Row], val: float, test: float) -> Iterat
 
 def _table(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
     """A row a face, points 0-based, empty cells unlabelled; images are named from the table's folder."""
-    count = scheme.num_landmarks
-    columns = ["image", *(f"{axis}{number}" for number in range(count) for axis in "xy")]
-    sure = [f"confidence{number}" for number in range(count)]  # of `strrn photos`: not read
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        header = next(rows, [])
-        if header not in (columns, columns + sure):
-            raise ValueError(
-                f"{path}: its first line has {len(header)} columns {_short(header)}, expected the {len(columns)} columns {_short(columns)} "
-                f"for the {count} landmarks of scheme {scheme.name!r}"
-            )
-        for row in filter(None, rows):
-            yield row[0], path.parent / row[0], partial(_points, row, len(header), len(columns), f"{path}, line {rows.line_num}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}): save it as CSV in UTF-8, separated by commas") from error
+    rows = csv.reader(lines)
+    header = [name.strip() for name in next(rows, [])]
+    for count in point_counts(scheme):
+        columns = ["image", *(f"{axis}{number}" for number in range(count) for axis in "xy")]
+        if header in (columns, [*columns, *(f"confidence{number}" for number in range(count))]):  # as of `strrn photos`, not read
+            break
+    else:
+        columns = ["image", *(f"{axis}{number}" for number in range(scheme.num_landmarks) for axis in "xy")]
+        raise ValueError(
+            f"{path}: its first line has {len(header)} columns {_short(header)}, expected the {len(columns)} columns {_short(columns)} "
+            f"for the {scheme.num_landmarks} landmarks of scheme {scheme.name!r}, separated by commas"
+        )
+    for row in rows:
+        if any(cell.strip() for cell in row):
+            read = partial(_points, row, len(header), len(columns), scheme, f"{path}, line {rows.line_num}")
+            yield row[0], path.parent / row[0], read
 
 
 def _coco(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
     for name, image, annotation, order in coco_annotations(path, scheme):
-        yield name, image, partial(coco_points, annotation, order, f"{path}, annotation {annotation.get('id')}")
+        yield name, image, partial(coco_points, annotation, order, scheme, f"{path}, annotation {annotation.get('id')}")
 
 
-def _points(row: list[str], num_cells: int, num_columns: int, where: str) -> np.ndarray:
+def _points(row: list[str], num_cells: int, num_columns: int, scheme: LandmarkScheme, where: str) -> np.ndarray:
     """(L, 2) float32 from the first of the cells. Raises LabelError for another number of cells, for what is no number, for half a point."""
     if len(row) != num_cells:
         raise LabelError("wrong point count", f"{where} has {len(row)} cells, expected {num_cells}")
@@ -121,7 +130,7 @@ def _points(row: list[str], num_cells: int, num_columns: int, where: str) -> np.
     half = np.flatnonzero(np.isfinite(points).sum(-1) == 1)
     if len(half):
         raise LabelError("damaged labels", f"{where}: only one of x{half[0]}, y{half[0]} is a number")
-    return points
+    return of_scheme(points, scheme)
 
 
 def _check_upright(path: Path, faces: Sequence[np.ndarray], scheme: LandmarkScheme) -> None:

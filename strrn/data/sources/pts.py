@@ -32,12 +32,21 @@ def read_pts(path: Path, scheme: LandmarkScheme) -> np.ndarray:
         values = np.array(body.split(), np.float64)
     except ValueError as error:
         raise LabelError("damaged labels", f"{path}: {error}") from error
-    expected = {scheme.num_landmarks} | ({IBUG68_LANDMARKS} if scheme.knows_ibug68 else set())
-    if len(values) not in {2 * count for count in expected}:
-        counts = " or ".join(map(str, sorted(expected)))
-        raise LabelError("wrong point count", f"{path} has {len(values)} numbers, expected x and y of {counts} points")
-    points = (values.reshape(-1, 2) - 1).astype(np.float32)
-    return points if len(points) == scheme.num_landmarks else scheme.from_68(points, np.ones(len(points), bool))[0]
+    counts = point_counts(scheme)
+    if len(values) not in [2 * count for count in counts]:
+        shown = " or ".join(map(str, counts))
+        raise LabelError("wrong point count", f"{path} has {len(values)} numbers, expected x and y of {shown} points")
+    return of_scheme((values.reshape(-1, 2) - 1).astype(np.float32), scheme)
+
+
+def point_counts(scheme: LandmarkScheme) -> list[int]:
+    """How many points labels of a scheme may have: its own, or the 68 of ibug68 that it can be had from."""
+    return sorted({scheme.num_landmarks} | ({IBUG68_LANDMARKS} if scheme.knows_ibug68 else set()))
+
+
+def of_scheme(points: np.ndarray, scheme: LandmarkScheme) -> np.ndarray:
+    """Points of one of `point_counts` -> (L, 2) float32."""
+    return points if len(points) == scheme.num_landmarks else scheme.from_68(points, np.isfinite(points).all(-1))[0]
 
 
 def image_of(file: Path) -> Path:
