@@ -5,6 +5,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 port="${PREFECT_SERVER_API_PORT:-4200}"
 export PREFECT_API_URL="http://127.0.0.1:$port/api"
 
+if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+  echo "error: port $port is taken, perhaps by another Prefect server; PREFECT_SERVER_API_PORT sets another" >&2
+  exit 1
+fi
+
 # Server and worker in process groups of their own: Ctrl-C comes to this script, which ends the worker first, for that has to tell the server.
 set -m
 prefect server start --host 127.0.0.1 --port "$port" --log-level WARNING &
@@ -30,7 +35,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 until python -c "import urllib.request; urllib.request.urlopen('$PREFECT_API_URL/health')" 2>/dev/null; do
-  kill -0 "$server" 2>/dev/null || { echo "error: the server ended at once; is port $port taken? PREFECT_SERVER_API_PORT sets another" >&2; exit 1; }
+  kill -0 "$server" 2>/dev/null || { echo "error: the server ended at once" >&2; exit 1; }
   sleep 1
 done
 

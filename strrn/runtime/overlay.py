@@ -17,6 +17,7 @@ STATE_COLOURS = {
 }
 STATE_TEXTS = {State.tracking: "tracking", State.uncertain: "uncertain", State.lost: "face lost", State.searching: "no face yet"}
 DARK, LIGHT = (15, 15, 15), (255, 255, 255)
+MANY, MANY_SHARE, FEW_SHARE = 20, 120, 40  # points are drawn smaller where there are many; shares of their extent
 SHIFT = 4  # cv2 draws at 1/16 of a pixel
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -55,9 +56,10 @@ def _draw_id(picture: np.ndarray, face: FaceState) -> None:
 
 
 def _draw_points(picture: np.ndarray, points_frame: np.ndarray, scheme: LandmarkScheme, colour: tuple[int, int, int]) -> None:
-    radius = float(np.clip(np.ptp(points_frame, 0).max() / 120, 0.9, 5.0))
-    margin = int(np.ceil(2 * radius)) + 2
     height, width = picture.shape[:2]
+    size = np.ptp(points_frame, 0).max() / (MANY_SHARE if scheme.num_landmarks > MANY else FEW_SHARE)
+    radius = float(np.clip(size, max(0.9, height / 900), max(5.0, height / 300)))
+    margin = int(np.ceil(2 * radius)) + 2
     x0, y0 = np.clip(np.floor(points_frame.min(0)).astype(int) - margin, 0, (width, height))
     x1, y1 = np.clip(np.ceil(points_frame.max(0)).astype(int) + margin + 1, 0, (width, height))
     if x0 >= x1 or y0 >= y1:

@@ -198,6 +198,17 @@ def test_few_own_pictures_to_choose_by_or_to_test_on_are_told(tmp_path, caplog):
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
+def test_a_picture_that_is_named_twice_does_not_land_in_two_splits(tmp_path):
+    names = [f"{number}" for number in range(20)]
+    for name in names:
+        label(tmp_path / "mine" / name)
+    rows = [f"{name}.png,0,0,2.5,1,3,5" for name in names]
+    (tmp_path / "mine/faces.csv").write_text("\n".join(["image,x0,y0,x1,y1,x2,y2", *rows]) + "\n")
+    both = dataclasses.replace(LABELS, own=[str(tmp_path / "mine"), str(tmp_path / "mine/faces.csv")], val=0.3, test=0.3)
+    with pytest.raises(ValueError, match=r"png would be in \w+ and in \w+: params\.yaml, labels names it twice"):
+        labelled_faces(both, [], THREE)
+
+
 def test_a_table_as_spreadsheets_write_it(tmp_path):
     label(tmp_path / "a")
     table = tmp_path / "faces.csv"

@@ -61,6 +61,13 @@ def labelled_faces(
     repeated = sorted(name for name, count in Counter(face.image_id for face in faces).items() if count > 1)
     if repeated:
         raise ValueError(f"labelled faces share the ids {repeated[:SHOWN]}: rename the folders or files of params.yaml, labels.own")
+    splits: dict[Path, str] = {}
+    for face in faces:
+        if splits.setdefault(face.path.resolve(), face.split) != face.split:
+            raise ValueError(
+                f"{face.path} would be in {face.split} and in {splits[face.path.resolve()]}: params.yaml, labels names it twice, "
+                "leave one out"
+            )
     check_rejected(rejected, len(found), parameters.max_rejected)
     return faces, rejected
 
