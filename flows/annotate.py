@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import ParameterTypeError
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -175,7 +176,8 @@ def find_videos(root: Path, out: Path) -> tuple[list[Path], list[Path]]:
     found = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
     if not found:
         raise FileNotFoundError(f"{root.absolute()} holds no video: put files with one of the endings {', '.join(VIDEO_SUFFIXES)} in")
-    return found, [path for path in paths if path not in set(found)]
+    known = set(found)
+    return found, [path for path in paths if path not in known]
 
 
 def hash_models(models: Path) -> str:
@@ -235,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--workers {workers}: expected 1 or more")
     try:
         annotate.with_options(task_runner=ThreadPoolTaskRunner(max_workers=workers))(**options)
-    except (OSError, ValueError, RuntimeError) as error:  # Prefect has logged where
+    except (OSError, ValueError, RuntimeError, ParameterTypeError) as error:  # Prefect has logged where
         sys.exit(f"error: {error}")
 
 

@@ -3,6 +3,7 @@
 Heavy modules are imported by the handlers, so that it starts quickly.
 """
 
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -242,8 +243,8 @@ def photos(
         from strrn.runtime.tracker import RunningMode, Tracker
 
         tracker = Tracker(models, running_mode=RunningMode.image, max_faces=faces, min_face=min_face, num_threads=threads)
-        if labels.exists():
-            labels.replace(labels.with_suffix(f"{labels.suffix}.bak"))
+        if labels.exists():  # it may have been corrected
+            shutil.copy2(labels, labels.with_suffix(f"{labels.suffix}.bak"))
         if others := [path for source in sources if Path(source).is_dir() for path in not_pictures(Path(source), out)]:
             _not_taken(others, "looked at", "pictures")
         with _ended_by_sigterm():

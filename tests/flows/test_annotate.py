@@ -135,6 +135,8 @@ def test_options_of_the_command_reach_it(server, videos, tmp_path):
 def test_the_command_ends_with_one_line(server, tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^error: .*nowhere is no folder"):
         module.main([str(tmp_path / "nowhere"), "-o", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"(?s)^error: .*faces: Input should be greater"):
+        module.main([str(tmp_path), "-o", str(tmp_path / "out"), "--faces", "0"])
     with pytest.raises(SystemExit):
         module.main([str(tmp_path), "-o", str(tmp_path / "out"), "--workers", "0"])
     assert "--workers 0: expected 1 or more" in capsys.readouterr().err
