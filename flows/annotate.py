@@ -40,6 +40,7 @@ COLUMNS = ("video", "state", "frames", "with_face", "times_lost", "detail")
 # Threads of a flow that only wait for a cluster cost little; on this machine there is one for a core.
 AT_A_TIME = 256 if os.environ.get(cluster.ADDRESS) else os.cpu_count()
 RETRIES, RETRY_SECONDS = 1, 10  # for what may pass: a full disk, a network drive that went away
+DEFAULTS = {"overlay": "mp4", "refine": False, "rotate": 0, "min_face": 0.1}  # of `strrn track`; the record of a video has what differs
 DONE, DAMAGED, FAILED, NOT_DONE = "done", "damaged", "failed", "not done"
 SAY_SECONDS = 60.0  # between two lines that say how many videos are done
 
@@ -52,7 +53,7 @@ SAY_SECONDS = 60.0  # between two lines that say how many videos are done
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=lambda *_: not process_group.stopping,
 )
-def annotate_video(video: str, name: str, out: str, models: str, models_hash: str, options: Mapping[str, str]) -> dict:
+def annotate_video(video: str, name: str, out: str, models: str, models_hash: str, options: Mapping[str, object]) -> dict:
     """Track one video, unless its record says that this was done, by these models. Returns a row with COLUMNS.
 
     options: of `strrn track`, name -> value. States: done; damaged (the files hold the frames before the damage). Raises CommandError
@@ -63,7 +64,7 @@ def annotate_video(video: str, name: str, out: str, models: str, models_hash: st
     about = path.stat()
     identity = {"bytes": about.st_size, "modified": about.st_mtime, "models": models_hash, **options}
     table = folder / f"{path.stem}.landmarks.csv"
-    overlay = options.get("overlay", "mp4")
+    overlay = options.get("overlay", DEFAULTS["overlay"])
     outputs = [table] if overlay == "none" else [table, folder / f"{path.stem}.overlay.{overlay}"]
     record = folder / RECORD
     if (row := _done_before(record, identity)) and all(file.is_file() for file in outputs):
@@ -103,10 +104,10 @@ def annotate(
     out: Annotated[str, Field(min_length=1)],
     models: Annotated[str, Field(min_length=1)] | None = None,
     faces: Annotated[int, Field(ge=1)] = 1,
-    overlay: Literal["mp4", "webm", "none"] = "mp4",
-    refine: bool = False,
-    rotate: Literal[0, 90, 180, 270] = 0,
-    min_face: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+    overlay: Literal["mp4", "webm", "none"] = DEFAULTS["overlay"],
+    refine: bool = DEFAULTS["refine"],
+    rotate: Literal[0, 90, 180, 270] = DEFAULTS["rotate"],
+    min_face: Annotated[float, Field(gt=0, lt=1)] = DEFAULTS["min_face"],
 ) -> list[dict]:
     """Track every video of the folder `videos` and below into the folder `out`.
 
@@ -124,11 +125,8 @@ def annotate(
     folder = Path(models) if models else default_models()
     identity = hash_models(folder)
     log.info("%d videos; models of %s", len(found), folder)
-    options: dict[str, object] = {"faces": faces}
-    options |= {"overlay": overlay} if overlay != "mp4" else {}
-    options |= {"refine": True} if refine else {}
-    options |= {"rotate": rotate} if rotate else {}
-    options |= {"min_face": min_face} if min_face != 0.1 else {}
+    chosen = {"overlay": overlay, "refine": refine, "rotate": rotate, "min_face": min_face}
+    options = {"faces": faces} | {name: value for name, value in chosen.items() if value != DEFAULTS[name]}
     names = [str(path.relative_to(root)) for path in found]
     rows: list[dict] = []
     with cluster.opened():
@@ -227,10 +225,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--out", required=True, help="folder for the results")
     parser.add_argument("--models", help="folder with tracker.onnx and detector.onnx (default: models/export, else the package's)")
     parser.add_argument("--faces", type=int, default=1, help="follow at most so many faces in a video (default: %(default)s)")
-    parser.add_argument("--overlay", choices=("mp4", "webm", "none"), default="mp4", help="video with the landmarks (default: %(default)s)")
+    parser.add_argument(
+        "--overlay", choices=("mp4", "webm", "none"), default=DEFAULTS["overlay"], help="video with the landmarks (default: %(default)s)"
+    )
     parser.add_argument("--refine", action="store_true", help="detect in every frame, and smooth with the BRF network")
-    parser.add_argument("--rotate", type=int, default=0, choices=(0, 90, 180, 270), help="degrees clockwise that bring the faces upright")
-    parser.add_argument("--min-face", type=float, default=0.1, help="smallest face, as a share of the picture (default: %(default)s)")
+    parser.add_argument(
+        "--rotate", type=int, default=DEFAULTS["rotate"], choices=(0, 90, 180, 270), help="degrees clockwise that bring the faces upright"
+    )
+    parser.add_argument(
+        "--min-face", type=float, default=DEFAULTS["min_face"], help="smallest face, as a share of the picture (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, default=AT_A_TIME, help="videos at a time (default: one a core)")
     options = vars(parser.parse_args(arguments))
     if (workers := options.pop("workers")) < 1:
