@@ -11,6 +11,7 @@ from statistics import mean, stdev
 import yaml
 
 from flows.commands import git
+from flows.state import EXPERIMENT
 from strrn.core.summary import flatten
 
 NOTHING = "-"
@@ -72,9 +73,8 @@ def ran_elsewhere(names: Collection[str]) -> dict[str, str]:
     """Name -> commit of those experiments that other commits than the current one have."""
     head, found = git("rev-parse", "HEAD").strip(), {}
     for ref in git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines():
-        match = re.fullmatch(r"refs/exps/(\w\w)/(\w{38})/(.+)", ref)
-        if match and match[3] in names and match[1] + match[2] != head:
-            found[match[3]] = (match[1] + match[2])[:7]
+        if (match := EXPERIMENT.fullmatch(ref)) and match[2] in names and (commit := match[1].replace("/", "")) != head:
+            found[match[2]] = commit[:7]
     return found
 
 
