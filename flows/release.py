@@ -26,6 +26,7 @@ from flows import graph, process_group
 from flows.checkout import alone
 from flows.commands import git, output
 from flows.figures import compare_trackers, markdown
+from flows.state import outdated
 from flows.train import METRICS_FILE
 
 CHANGELOG = Path("CHANGELOG.md")
@@ -65,8 +66,7 @@ def check_ready() -> None:
     if changes := git("status", "--porcelain").splitlines():
         listed = "\n".join(changes[:10] + (["…"] if len(changes) > 10 else []))
         raise RuntimeError(f"{len(changes)} files are not as in the last commit; commit them, or `git stash -u`:\n{listed}")
-    status = json.loads(output(*graph.DVC, "--wait-for-lock", "status", "--json"))
-    if status:
+    if status := outdated(json.loads(output(*graph.DVC, "--wait-for-lock", "status", "--json"))):
         raise RuntimeError(f"the pipeline is not up to date: `dvc repro` (or `dvc pull`), then commit. `dvc status` has {', '.join(status)}")
 
 

@@ -6,7 +6,7 @@ All paths are those of a checkout's root, which is the working directory. Nothin
 import json
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +70,17 @@ def head() -> Commit:
 
 
 def changed_stages() -> list[str]:
-    """Stages that `dvc repro` would run first. Raises RuntimeError with DVC's message where it cannot tell."""
+    """Stages that `dvc repro` would run first, but those that it runs every time. Raises RuntimeError with DVC's message where it cannot
+    tell."""
     result = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True)
     if result.returncode != 0:
         raise RuntimeError((result.stderr.strip().splitlines() or ["no message"])[0])
-    return list(json.loads(result.stdout))
+    return outdated(json.loads(result.stdout))
+
+
+def outdated(status: Mapping[str, list]) -> list[str]:
+    """The stages of `dvc status --json` that have another reason to run than that they always do."""
+    return [stage for stage, reasons in status.items() if reasons != ["always changed"]]
 
 
 def rounds() -> tuple[dict, str | None]:

@@ -7,6 +7,7 @@ pytest -m 'not e2e'      all others
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ ROOT = Path(__file__).parent.parent
 TINY = Path(__file__).parent / "tiny_params.yaml"
 BINARIES = Path(sys.executable).parent
 ENVIRONMENT = os.environ | {"PATH": os.pathsep.join([str(BINARIES), os.environ["PATH"]])}
+ALWAYS = "inputs"
 FIRST_STAGES = ["download", "render", "crop", "pretrain", "evaluate_r0"]
 LAST_STAGES = ["refine", "export", "report"]
 DELIVERED = [
@@ -55,12 +57,12 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess:
 
 
 def repro(project: Path, *arguments: str) -> list[str]:
-    """`dvc repro`; the stages that it executed, in this order. Fails with the end of its output where it fails."""
+    """`dvc repro`; the stages that it executed, in this order, but `ALWAYS`. Fails with the end of its output where it fails."""
     result = run(project, "dvc", "repro", *arguments)
     if result.returncode != 0:
         hint = "\n(the download stage needs the package registries that pip and npm use)" if "'download'" in result.stdout else ""
         pytest.fail(f"dvc repro failed{hint}:\n{result.stdout[-4000:]}")
-    return re.findall(r"^Running stage '(.+)':$", result.stdout, re.MULTILINE)
+    return [stage for stage in re.findall(r"^Running stage '(.+)':$", result.stdout, re.MULTILINE) if stage != ALWAYS]
 
 
 def edit_params(project: Path, change: Callable[[DictConfig], None]) -> None:
@@ -108,10 +110,10 @@ def test_every_stage_runs_and_writes_what_is_promised(project: Path) -> None:
     for file in DELIVERED:
         assert (project / file).stat().st_size > 0, f"{file} is empty"
     status = run(project, "dvc", "status")
-    assert status.returncode == 0 and "up to date" in status.stdout, status.stdout
+    assert status.returncode == 0 and status.stdout.split() == [f"{ALWAYS}:", "always", "changed"], status.stdout
     # git sees new results, but no data and no weights.
     changed = run(project, "git", "status", "--porcelain", "--untracked-files=all").stdout.splitlines()
-    unexpected = [line for line in changed if not re.fullmatch(r".. (dvc\.lock|params\.yaml|reports/.+\.json)", line)]
+    unexpected = [line for line in changed if not re.fullmatch(r".. (dvc\.lock|params\.yaml|data/inputs/.+\.json|reports/.+\.json)", line)]
     assert not unexpected, "\n".join(unexpected)
 
 
@@ -293,3 +295,14 @@ def test_wrong_parameters_end_with_a_message(project: Path, key: str, value: obj
     (message,) = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
     assert all(word in message for word in named), message
     assert "Traceback" not in result.stdout
+
+
+def test_a_video_that_comes_later_is_seen(project: Path) -> None:
+    clips = sorted((project / "data/rendered/clips").glob("*.mp4"))
+    (project / "own").mkdir()
+    shutil.copyfile(clips[0], project / "own/first.mp4")
+    edit_params(project, lambda params: params.crop.update({"folders": ["own"]}))
+    assert repro(project, "crop") == ["crop"]
+    shutil.copyfile(clips[1], project / "own/second.mp4")
+    assert repro(project, "crop") == ["crop"]
+    assert repro(project, "crop") == []

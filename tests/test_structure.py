@@ -138,12 +138,14 @@ def closure(module: str, root: Path) -> set[str]:
 
 
 def undeclared_files(root: Path) -> dict[str, list[str]]:
-    """Stage -> files that it executes and that its deps do not cover."""
+    """Stage -> files that it executes and that its deps do not cover; of stages that do not always run."""
     missing = {}
     for name, stage in stage_definitions(root).items():
         called = re.search(r"python -m (strrn\.stages\.\w+)", stage["cmd"])
         if called is None or called[1] not in modules(root):
             missing[name] = [f"(no module: `{stage['cmd']}` must be `python -m strrn.stages.NAME`)"]
+            continue
+        if stage.get("always_changed"):
             continue
         deps = paths(stage.get("deps", []))
         files = [file for file in closure(called[1], root) if not any(file == dep or file.startswith(f"{dep}/") for dep in deps)]

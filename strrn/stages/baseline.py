@@ -23,7 +23,7 @@ from strrn.runtime.loop import Models
 from strrn.stages import parallel
 from strrn.stages.align import load_task
 from strrn.stages.evaluate import evaluate, load_clips
-from strrn.stages.parameters import load_mapping, load_section, load_value
+from strrn.stages.parameters import PARAMS_FILE, load_mapping, load_section, load_value
 from strrn.stages.paths import BASELINE_SCORES, BASELINES, CROPS, MODELS, PREDICTIONS, SCORES
 from strrn.stages.rounds import FIRST, round_names
 from strrn.stages.setting import load_setting, stills_folder, unlabelled_tracks
@@ -72,8 +72,8 @@ def train_taught(name: str) -> None:
     )
 
 
-def load_arms(name: str) -> dict[str, Arm]:
-    return {arm: load_section(f"{name}.arms.{arm}", Arm) for arm in load_mapping(f"{name}.arms")}
+def load_arms(name: str, path: Path = PARAMS_FILE) -> dict[str, Arm]:
+    return {arm: load_section(f"{name}.arms.{arm}", Arm, path) for arm in load_mapping(f"{name}.arms", path)}
 
 
 def train_aligned(name: str) -> None:

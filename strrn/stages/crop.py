@@ -39,6 +39,7 @@ from strrn.data.sources.videos import VideoParameters, research_clips
 from strrn.stages import logs
 from strrn.stages.parameters import load_section, load_value
 from strrn.stages.paths import CROPS, RAW, RENDERED
+from strrn.stages.rejected import listed
 
 log = logging.getLogger(__name__)
 LEAST_SIDE = 4  # pixels: of the labels' box
@@ -52,7 +53,8 @@ CHUNK = 50  # stills a task
 def main() -> None:
     scheme = load_scheme(load_value("scheme", str))
     labels, videos = load_section("labels", LabelParameters), load_section("videos", VideoParameters)
-    crop(RAW, RENDERED, CROPS, scheme, load_section("crop", CropParameters), labels, videos)
+    with listed():
+        crop(RAW, RENDERED, CROPS, scheme, load_section("crop", CropParameters), labels, videos)
 
 
 def crop(

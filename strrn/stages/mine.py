@@ -2,6 +2,7 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 from omegaconf import OmegaConf
 
@@ -11,7 +12,7 @@ from strrn.data.datasets import load_track_frames
 from strrn.methods.trajectory import TrajectoryParameters
 from strrn.models import checkpoint
 from strrn.stages import logs
-from strrn.stages.parameters import load_mapping, load_section, load_value, merge_section
+from strrn.stages.parameters import PARAMS_FILE, load_mapping, load_section, load_value, merge_section
 from strrn.stages.paths import CROPS, MODELS, PSEUDO
 from strrn.stages.rounds import load_round
 from strrn.stages.setting import load_setting, unlabelled_rows
@@ -22,12 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--round", required=True)
     name = parser.parse_args().round
-    start, overrides = load_round(name)
-    values, trajectory = load_mapping("mine"), load_section("mine.trajectory", TrajectoryParameters)
-    del values["trajectory"]
-    merge_section("mine", OmegaConf.create(values), MineParameters)  # what is wrong there is not the round's
-    merged = OmegaConf.merge(values, overrides)
-    parameters = merge_section(f"rounds.{name}", merged, MineParameters)
+    (start, _), parameters = load_round(name), load_mining(name)
     setting = load_setting()
     paths = tuple(MODELS / start / f"{role}.safetensors" for role in ("detector", "tracker"))
     hashes = tuple(map(checkpoint.file_hash, paths))
@@ -40,11 +36,19 @@ def main() -> None:
         lambda tracks: map_clips(on_row, [rows[track.track_id] for track in tracks], num_workers(parameters.workers)),
         setting.scheme,
         parameters,
-        trajectory,
+        load_section("mine.trajectory", TrajectoryParameters),
         round_name=name,
         hashes=hashes,
         out=PSEUDO / name,
     )
+
+
+def load_mining(name: str, path: Path = PARAMS_FILE) -> MineParameters:
+    """Section `mine` with what the round `name` changes of it."""
+    values, (_, overrides) = load_mapping("mine", path), load_round(name, path)
+    del values["trajectory"]
+    merge_section("mine", OmegaConf.create(values), MineParameters, path)  # what is wrong there is not the round's
+    return merge_section(f"rounds.{name}", OmegaConf.merge(values, overrides), MineParameters, path)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+INPUTS = Path("data/inputs")
 RAW = Path("data/raw")
 RENDERED = Path("data/rendered")
 CROPS = Path("data/crops")

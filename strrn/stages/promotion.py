@@ -1,6 +1,6 @@
 """Which round's models go on to `refine` and `export`: by default the one whose tracker does best on the validation clips."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from strrn.core.files import read_json
 from strrn.core.summary import validation_area
@@ -22,11 +22,16 @@ def chosen_round(name: str) -> str:
     Raises ValueError for a round that is not there, FileNotFoundError for one that was not scored and is to be compared.
     """
     names = round_names()
-    if name not in (BEST, LAST, *names):
-        raise ValueError(f"params.yaml, export.round: found {name!r}, expected `{BEST}`, `{LAST}` or one of {names}")
+    check_rule(name, names)
     if name == BEST and (areas := validation_areas({each: _scores(each) for each in names})):
         return max(areas, key=lambda each: areas[each])
     return name if name in names else names[-1]
+
+
+def check_rule(name: str, names: Sequence[str]) -> None:
+    """Raises ValueError where `export.round` names none of the rounds."""
+    if name not in (BEST, LAST, *names):
+        raise ValueError(f"params.yaml, export.round: found {name!r}, expected `{BEST}`, `{LAST}` or one of {[*names]}")
 
 
 def _scores(name: str) -> dict:

@@ -16,6 +16,14 @@ from strrn.data.sources.rendered import rendered_frames
 SHOWN = 3  # rejected rows in a message
 
 
+class TooManyRejectedError(ValueError):
+    """More labelled faces cannot be used than `max_rejected` allows; rows: of them, as in rejected.jsonl."""
+
+    def __init__(self, message: str, rows: Sequence[dict]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
 @dataclass(frozen=True)
 class LabelParameters:
     """rendered: whether the rendered stills belong to S. ibug_300w: folder of 300-W, or null. own: the user's folders of pictures with .pts
@@ -45,7 +53,7 @@ def labelled_faces(
 ) -> tuple[list[LabelledFace], list[dict]]:
     """What joins the rendered stills in S, in a fixed order, and rejected rows. clips: `semi_share` is of the training clips with truth.
 
-    Raises ValueError where semi_share finds no annotation, where two faces share an id, and where more than `max_rejected` are unusable;
+    Raises ValueError where semi_share finds no annotation and where two faces share an id, TooManyRejectedError where too many are unusable;
     FileNotFoundError for a folder that lacks what it should hold.
     """
     kinds = ("real", "rendered") if parameters.rendered else ("real",)
@@ -83,10 +91,10 @@ def _found(parameters: LabelParameters, annotated: Iterable[ClipRecord], scheme:
 
 
 def check_rejected(rejected: Sequence[dict], total: int, allowed: float) -> None:
-    """Raises ValueError where more than the share `allowed` of `total` labelled faces is rejected."""
+    """Raises TooManyRejectedError where more than the share `allowed` of `total` labelled faces is rejected."""
     if len(rejected) > allowed * total:
         some = "; ".join(f"{row['image_id']}: {row['reason']} ({row['detail']})" for row in rejected[:SHOWN])
-        raise ValueError(
-            f"{len(rejected)} of {total} labelled faces cannot be used, labels.max_rejected in params.yaml allows {allowed:.0%}: "
-            f"{some}{'; …' if len(rejected) > SHOWN else ''}"
+        message = (
+            f"{len(rejected)} of {total} labelled faces cannot be used, labels.max_rejected in params.yaml allows {allowed:.0%}: {some}"
         )
+        raise TooManyRejectedError(f"{message}; …" if len(rejected) > SHOWN else message, rejected)

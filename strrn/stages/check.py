@@ -1,0 +1,116 @@
+"""Reads every section of params.yaml, so that a wrong value of the last stage ends the first."""
+
+from pathlib import Path
+
+from omegaconf import ListConfig
+
+from strrn.data.augmentation import AugmentationParameters
+from strrn.data.crops import CropParameters
+from strrn.data.download import DownloadParameters
+from strrn.data.label_noise import ContourNoiseParameters
+from strrn.data.motion import MotionParameters
+from strrn.data.sequences import SequenceParameters
+from strrn.data.sources.labels import LabelParameters
+from strrn.data.sources.videos import VideoParameters
+from strrn.evaluation.refined import DETECTOR
+from strrn.evaluation.report import ReportParameters
+from strrn.evaluation.rounds import EvaluateParameters
+from strrn.methods.selection import Selection
+from strrn.methods.semantic import SearchParameters
+from strrn.methods.trajectory import TrajectoryParameters
+from strrn.models.brf import RefinerParameters
+from strrn.models.ghcu import GHCUParameters
+from strrn.models.parameters import Backbone
+from strrn.render.parameters import RenderParameters
+from strrn.runtime.parameters import RuntimeParameters
+from strrn.stages.baseline import load_arms
+from strrn.stages.export import ExportParameters
+from strrn.stages.mine import load_mining
+from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
+from strrn.stages.paths import CROPS
+from strrn.stages.pretrain import NETWORKS
+from strrn.stages.promotion import check_rule
+from strrn.stages.rounds import round_names
+from strrn.training.distil import DistilParameters
+from strrn.training.flicker import FlickerParameters
+from strrn.training.loop import LoopParameters
+from strrn.training.pretrain import Encoder
+from strrn.training.refine import JitterParameters, RefineDataParameters
+from strrn.training.sa import SAParameters
+from strrn.training.sbr import SBRParameters
+from strrn.training.self_training import SelfTrainingParameters
+from strrn.training.stream import StreamParameters
+from strrn.training.tsal import TSALParameters
+
+SECTIONS = NETWORKS | {
+    "download": DownloadParameters,
+    "render": RenderParameters,
+    "labels": LabelParameters,
+    "videos": VideoParameters,
+    "crop": CropParameters,
+    "augmentation": AugmentationParameters,
+    "motion": MotionParameters,
+    "flicker": FlickerParameters,
+    "pretrain.stream": StreamParameters,
+    "pretrain.mdm": LoopParameters,
+    "pretrain.hgn": LoopParameters,
+    "pretrain.strrn": LoopParameters,
+    "mine.trajectory": TrajectoryParameters,
+    "distil.data": DistilParameters,
+    "distil.detector": LoopParameters,
+    "distil.tracker": LoopParameters,
+    "sbr.data": SBRParameters,
+    "sbr.detector": LoopParameters,
+    "tsal.data": TSALParameters,
+    "tsal.view": AugmentationParameters,
+    "tsal.self_training": SelfTrainingParameters,
+    "tsal.detector": LoopParameters,
+    "sa.data": SAParameters,
+    "sa.noise": ContourNoiseParameters,
+    "sa.search": SearchParameters,
+    "sa.ghcu": GHCUParameters,
+    "sa.start": LoopParameters,
+    "sa.detector": LoopParameters,
+    "sa.correction": LoopParameters,
+    "refine.head": RefinerParameters,
+    "refine.data": RefineDataParameters,
+    "refine.video": SequenceParameters,
+    "refine.jitter": JitterParameters,
+    "refine.loop": LoopParameters,
+    "runtime": RuntimeParameters,
+    "export": ExportParameters,
+    "evaluate": EvaluateParameters,
+    "report": ReportParameters,
+}
+VALUES = {
+    "scheme": str,
+    "seed": int,
+    "train_seed": int,
+    "backbone": Backbone,
+    "stills": str,
+    "temporal": bool,
+    "pretrain.encoder": Encoder,
+    "mine.selection": Selection,
+    "tsal.labels": float,
+    "align": ListConfig,
+    "baselines": ListConfig,
+    "refine.backbone": str,
+}
+
+
+def check_parameters(path: Path = PARAMS_FILE) -> None:
+    """Raises ValueError naming the section and what is wrong with it, FileNotFoundError for a backbone of `refine` that is not there."""
+    read = {name: load_section(name, into, path) for name, into in SECTIONS.items()}
+    values = {name: load_value(name, into, path) for name, into in VALUES.items()}
+    for name in round_names(path)[1:]:
+        load_mining(name, path)
+    load_arms("tsal", path)
+    check_rule(read["export"].round, round_names(path))
+    if read["pretrain.stream"].fresh and not (read["labels"].rendered and Path(values["stills"]) == CROPS):
+        raise ValueError(
+            f"{path}: pretrain.stream.fresh replaces rendered stills of {CROPS} by new ones, so that it must be 0 where labels.rendered is "
+            "false or `stills` names another folder"
+        )
+    backbone = values["refine.backbone"]
+    if backbone != DETECTOR and not Path(backbone).is_file():
+        raise FileNotFoundError(f"{path}, refine.backbone: there is no file {backbone!r}; give `{DETECTOR}` or the path of an ONNX file")

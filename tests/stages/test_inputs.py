@@ -1,0 +1,150 @@
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from strrn.stages.inputs import main
+
+ROOT = Path(__file__).parents[2]
+FIVE = """
+name: five
+names: [right_eye, left_eye, nose, right_mouth, left_mouth]
+root: 2
+mirror: [1, 0, 2, 4, 3]
+components: {eyes: [0, 1], nose: [2], mouth: [3, 4]}
+edges: []
+normalisers: {inter_ocular: [[0], [1]]}
+subsets: {}
+"""
+HEADER = "image," + ",".join(f"{axis}{number}" for number in range(5) for axis in "xy")
+POINTS = "10,10,30,10,20,20,12,30,28,30"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """params.yaml with own labels, videos and a test clip; the working directory. Pictures and videos are looked at, not decoded."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("faces", "videos", "held_out"):
+        Path(folder).mkdir()
+    Path("five.yaml").write_text(FIVE)
+    Path("faces/faces.csv").write_text("\n".join([HEADER, *(f"{name}.jpg,{POINTS}" for name in "abc")]) + "\n")
+    for name in "abc":
+        Path(f"faces/{name}.jpg").write_bytes(name.encode() * 100_000)
+    for path in ("videos/one.mp4", "held_out/me.mp4"):
+        Path(path).write_bytes(b"film" * 100_000)
+    params = OmegaConf.load(ROOT / "params.yaml")
+    params.scheme = "five.yaml"
+    params.labels.update({"own": ["faces/faces.csv"], "rendered": False})
+    params.crop.folders = ["videos"]
+    params.evaluate.real_clips = {str(tmp_path / "held_out/me.mp4"): "always"}
+    params.report.overlay_clip = "me"
+    OmegaConf.save(params, "params.yaml")
+    main()
+    return tmp_path
+
+
+def written() -> dict[str, dict]:
+    return {path.stem: json.loads(path.read_text()) for path in Path("data/inputs").iterdir()}
+
+
+def changed() -> list[str]:
+    """The files in data/inputs that another run changes."""
+    before = written()
+    main()
+    return sorted(name for name, content in written().items() if content != before[name])
+
+
+def replace(path: str, old: str, new: str) -> None:
+    Path(path).write_text(Path(path).read_text().replace(old, new, 1))
+
+
+def test_what_params_name_is_written_down(project: Path) -> None:
+    found = written()
+    assert found["scheme"]["name"] == "five" and found["scheme"]["landmarks"] == 5
+    assert {path: entry["files"] for path, entry in found["labels"].items()} == {"faces/faces.csv": 4}
+    assert {path: entry["files"] for path, entry in found["videos"].items()} == {"videos": 1}
+    assert {path: entry["files"] for path, entry in found["test_clips"].items()} == {str(project / "held_out/me.mp4"): 1}
+    assert changed() == []
+
+
+def test_only_what_changed_changes(project: Path) -> None:
+    replace("faces/faces.csv", "30,10", "31,10")
+    assert changed() == ["labels"]
+    picture = Path("faces/b.jpg")
+    picture.write_bytes(picture.read_bytes()[:-1] + b"x")
+    assert changed() == ["labels"]
+    Path("videos/two.mp4").write_bytes(b"film")
+    assert changed() == ["videos"]
+    Path("videos/notes.txt").write_text("no video")
+    os.utime("videos/one.mp4", (1, 1))
+    assert changed() == []
+    Path("held_out/me.mp4").write_bytes(b"other")
+    assert changed() == ["test_clips"]
+    replace("five.yaml", "edges: []", "edges: [[0, 1]]  # the eyes")
+    assert changed() == ["scheme"]
+    replace("five.yaml", "the eyes", "both eyes")
+    assert changed() == []
+
+
+def test_a_table_is_read_whole(project: Path) -> None:
+    rows = [f"{name}.jpg,{POINTS}" for name in "abc"] * 1000
+    Path("faces/faces.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    assert changed() == ["labels"]
+    rows[900] = rows[900].replace("30,10", "31,10")  # in neither its beginning, its middle nor its end
+    Path("faces/faces.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    assert changed() == ["labels"]
+
+
+def test_what_is_not_on_this_machine_stays_as_it_was(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Path("faces").rename("elsewhere")
+    Path("videos").rename("far away")
+    with caplog.at_level(logging.WARNING):
+        assert changed() == []
+    assert "faces/faces.csv is not here" in caplog.text and "videos is not here" in caplog.text
+    Path("data/inputs/labels.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"faces\.csv of params\.yaml, labels\.own, does not exist"):
+        main()
+
+
+def test_labels_that_cannot_be_used_are_named_and_listed_before_anything_runs(project: Path) -> None:
+    Path("faces/a.jpg").unlink()
+    with pytest.raises(ValueError, match=r"1 of 3 labelled faces cannot be used.*a\.jpg does not exist.*data/rejected_labels\.jsonl"):
+        main()
+    (row,) = map(json.loads, Path("data/rejected_labels.jsonl").read_text().splitlines())
+    assert row["reason"] == "missing image" and row["image_id"] == "faces/a.jpg"
+    Path("faces/a.jpg").write_bytes(b"a")
+    main()
+    assert not Path("data/rejected_labels.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("held_out/me.mp4", "videos/one.mp4", "the test clip .*videos/one.mp4 lies in videos of crop.folders, which is learned from"),
+        ("overlay_clip: me", "overlay_clip: nobody", r"report.overlay_clip: 'nobody' is none of evaluate.real_clips, which are \['me'\]"),
+    ],
+)
+def test_clips_that_cannot_be_tested_on(project: Path, old: str, new: str, message: str) -> None:
+    replace("params.yaml", old, new)
+    with pytest.raises(ValueError, match=message):
+        main()
+
+
+def test_research_sets_are_looked_at_by_name_and_size(project: Path) -> None:
+    Path("celebrities").mkdir()
+    Path("celebrities/0001_a.avi").write_bytes(b"abc")
+    replace("params.yaml", "youtube_celebrities: null", "youtube_celebrities: celebrities")
+    assert changed() == ["videos"]
+    Path("celebrities/0001_a.avi").write_bytes(b"xyz")
+    assert changed() == []
+    Path("celebrities/0002_b.avi").write_bytes(b"xyz")
+    assert changed() == ["videos"]
+
+
+def test_a_research_set_that_is_not_there(project: Path) -> None:
+    replace("params.yaml", "ibug_300w: null", "ibug_300w: 300w")
+    with pytest.raises(FileNotFoundError, match=r"300w of params\.yaml does not exist"):
+        main()
