@@ -310,6 +310,8 @@ def info(
     model: Annotated[
         Path | None, typer.Argument(help="tracker.onnx or detector.onnx. Default: the tracker that `strrn track` takes.", show_default=False)
     ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the landmarks with their numbers into this .svg file.")] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Show what an exported model is: landmarks, round, versions, licence of its training data, settings of the tracking loop."""
     from strrn.core.model_files import TRACKER_FILE, default_models
@@ -318,6 +320,10 @@ def info(
     try:
         model = model or default_models() / TRACKER_FILE
         session, about = open_model(model)
+        if picture:
+            from strrn.runtime.landmark_map import write_landmark_map
+
+            write_landmark_map(picture, about.scheme, about.reference_shape, overwrite)
     except (ValueError, OSError) as error:
         _fail(error)
     rows = {

@@ -348,6 +348,13 @@ def test_info():
     assert missing.exit_code == 1 and "no model at nothing.onnx" in missing.output
 
 
+def test_info_draws_the_landmarks(tmp_path):
+    command = ("info", tiny.models_dir() / "tracker.onnx", "--picture", tmp_path / "landmarks.svg")
+    assert strrn(*command).exit_code == 0 and (tmp_path / "landmarks.svg").read_text().count("<circle") == 5
+    again = strrn(*command)
+    assert again.exit_code == 1 and "landmarks.svg is there already: give --overwrite" in again.output
+
+
 def test_help_names_the_outputs():
     result = CliRunner().invoke(app, ["track", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert "VIDEO.landmarks.csv" in result.output and "--overwrite" in result.output and "Example" in result.output
