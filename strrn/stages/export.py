@@ -136,7 +136,7 @@ def main() -> None:
     parameters = load_section("export", ExportParameters)
     runtime = load_section("runtime", RuntimeParameters)
     name = chosen_round(parameters.round)
-    log.info("export.round is %s: %s is exported", parameters.round, name)
+    log.info("round %s is exported", name)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     detector, header = checkpoint.load(MODELS / name / "detector.safetensors")

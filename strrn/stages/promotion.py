@@ -1,5 +1,6 @@
 """Which round's models go on to `refine` and `export`: by default the one whose tracker does best on the validation clips."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from strrn.core.files import read_json
@@ -7,6 +8,7 @@ from strrn.core.summary import validation_area
 from strrn.stages.paths import SCORES
 from strrn.stages.rounds import round_names
 
+log = logging.getLogger(__name__)
 BEST, LAST = "best", "last"
 
 
@@ -24,6 +26,8 @@ def chosen_round(name: str) -> str:
     names = round_names()
     check_rule(name, names)
     if name == BEST and (areas := validation_areas({each: _scores(each) for each in names})):
+        listed = ", ".join(f"{each} {area:.3f}" for each, area in areas.items())
+        log.info("export.round is %s; area under the error curve of validation clips: %s", BEST, listed)
         return max(areas, key=lambda each: areas[each])
     return name if name in names else names[-1]
 
