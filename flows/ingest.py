@@ -33,11 +33,12 @@ COLUMNS = ("video", "state", "frames", "seconds", "reason")
 
 @task(task_run_name="check {folder}", cache_policy=NO_CACHE, persist_result=False)
 def take_in(source: str, folder: str, max_megabytes: int) -> list[dict]:
-    """`strrn.stages.ingest`, whose lines go to the flow's log. Returns a row per video. Raises CommandError, with the reason."""
+    """`strrn.stages.ingest`, whose lines go to the flow's log. Returns a row per video, none where nothing is new.
+    Raises CommandError, with the reason."""
     record = record_path(Path(folder))
     command = [sys.executable, "-m", "strrn.stages.ingest", source, "--name", Path(folder).name, "--record", str(record)]
     process_group.run([*command, "--max-megabytes", str(max_megabytes)], get_run_logger().info, stage_environment())
-    return read_json(record)["videos"]
+    return read_json(record)["videos"] if Path(folder).is_dir() else []
 
 
 @task(task_run_name="dvc add {folder}", cache_policy=NO_CACHE, persist_result=False)
@@ -60,13 +61,15 @@ def ingest(
     source: folder of videos, or a text file with a URL (http, https, file) or path a line. name: of the folder below data/videos; by
     default the source's, with a number where it is taken. threshold: of the new round; by default the last round's.
     start_training: run the flow `train` at the end. max_megabytes: of one file.
-    Returns a row with COLUMNS per video, as the table artifact `ingest`. Raises FileExistsError for a name that is taken, CommandError
-    where no video can be used; nothing is changed then.
+    Returns a row with COLUMNS per video, as the table artifact `ingest`; none, and nothing is changed, where nothing is new. Raises
+    FileExistsError for a name that is taken, CommandError where no video can be used; nothing is changed then either.
     """
     log = get_run_logger()
     folder, record = choose_folder(source, name, rounds.video_folders())
     if record is None:
         videos = take_in(source, str(folder), max_megabytes)
+        if not videos:
+            return []  # nothing new
     else:
         log.info("%s is complete since a run that was stopped: going on with it", folder)
         videos = record["videos"]

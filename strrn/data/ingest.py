@@ -31,6 +31,7 @@ SCHEMES = ("http", "https", "file")
 TIMEOUT_SECONDS = 60  # without a byte
 CHUNK = 1 << 20
 LONGEST_STEM = 80
+DUPLICATE = "duplicate"
 NAMED_REASONS = 10  # in the message where no video is usable; the log has all
 
 
@@ -45,8 +46,9 @@ def ingest(source: Path, out: Path, record: Path, known: Mapping[str, str], *, m
     the videos that must not come again, see `known_videos`. min_frames: of a usable video. max_bytes: of one file. workers: processes
     that decode, 0 = one a core.
 
-    Returns the record's rows: video (as the source names it), state (added | rejected), file (its name in `out`), sha256, frames, seconds
-    and reason. Raises FileExistsError where `out` is there; ValueError where no video is usable, and then leaves nothing behind.
+    Where some are known and no other is usable, nothing is written. Returns the record's rows: video (as the source names it), state
+    (added | rejected), file (its name in `out`), sha256, frames, seconds and reason. Raises FileExistsError where `out` is there; ValueError
+    where no video is usable, and then leaves nothing behind.
     """
     _refuse_existing(out)
     named = origins(source)
@@ -63,6 +65,11 @@ def ingest(source: Path, out: Path, record: Path, known: Mapping[str, str], *, m
             log.info("rejected %s: %s", row["video"], row["reason"])
     if all(row["reason"] for row in rows):
         shutil.rmtree(staging)
+        if known_already := sum(row["reason"].startswith(DUPLICATE) for row in rows):
+            log.info(
+                "%s: nothing new, %d of its %d videos are there already; `dvc repro` trains with them", source, known_already, len(rows)
+            )
+            return rows
         raise ValueError(_nothing_usable(source, rows))
     with atomic_folder(out) as folder:
         for row, path in zip(arrived, paths, strict=True):
@@ -177,13 +184,13 @@ def _fetch_all(named: list[tuple[str, str]], staging: Path, known: Mapping[str, 
         rows.append(row)
         try:
             if url in urls:
-                raise RejectedError("duplicate: listed twice")
+                raise RejectedError(f"{DUPLICATE}: listed twice")
             urls.add(url)
             path = fetch(url, staging, max_bytes)
             row["sha256"] = file_sha256(path)
             if row["sha256"] in seen:
                 path.unlink()
-                raise RejectedError(f"duplicate of {seen[row['sha256']]}")
+                raise RejectedError(f"{DUPLICATE} of {seen[row['sha256']]}")
         except RejectedError as error:
             row["reason"] = str(error)
         else:
@@ -224,9 +231,7 @@ def _file_name(url: str, suffix: str, taken: list[str | None]) -> str:
 def _nothing_usable(source: Path, rows: list[dict]) -> str:
     reasons = [f"{row['video']}: {row['reason']}" for row in rows[:NAMED_REASONS]]
     more = [f"and {len(rows) - NAMED_REASONS} more, see the log"] if len(rows) > NAMED_REASONS else []
-    duplicates = any(row["reason"].startswith("duplicate of") for row in rows)
-    hint = ["`dvc repro` trains with those that are there already"] if duplicates else []
-    return "\n".join([f"{source}: none of its {len(rows)} videos can be added, nothing was changed:", *reasons, *more, *hint])
+    return "\n".join([f"{source}: none of its {len(rows)} videos can be added, nothing was changed:", *reasons, *more])
 
 
 def _refuse_existing(out: Path) -> None:

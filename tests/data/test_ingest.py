@@ -212,3 +212,12 @@ def test_videos_that_are_not_checked_out_stop_the_comparison(tmp_path):
 def test_a_damaged_video_is_counted_up_to_the_damage(clips):
     frames, seconds, reason = check(clips / "cut.avi", 12)
     assert 5 < frames < 60 and seconds == pytest.approx(frames / 25) and "cut.avi is" in reason
+
+
+def test_nothing_new_is_no_error(clips, tmp_path, caplog):
+    (tmp_path / "list.txt").write_text(f"{clips}/a.mp4\n{clips}/short.mp4\n")
+    known = known_videos(tmp_path / "videos", [clips / "a.mp4"])
+    with caplog.at_level("INFO"):
+        rows = ingest(tmp_path / "list.txt", tmp_path / "videos/new", tmp_path / "record.json", known, **LIMITS)
+    assert [row["state"] for row in rows] == ["rejected"] * 2 and "nothing new, 1 of its 2 videos are there already" in caplog.text
+    assert not (tmp_path / "record.json").exists() and list((tmp_path / "videos").iterdir()) == []
