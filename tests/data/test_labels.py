@@ -217,6 +217,12 @@ def test_a_table_as_spreadsheets_write_it(tmp_path):
     table.write_bytes("image,x0,y0,x1,y1,x2,y2\nÜ.png,0,0,2.5,1,3,5\n".encode("cp1252"))
     with pytest.raises(ValueError, match=r"faces\.csv is not UTF-8 .*: save it as CSV in UTF-8, separated by commas"):
         own_faces(table, THREE, 0.1, 0.1)
+    table.write_text("image;x0;y0;x1;y1;x2;y2\na.png;0;0;2,5;1;3;5\n")
+    with pytest.raises(ValueError, match=r"cells are separated by semicolons: save it with commas, and decimals with a point"):
+        own_faces(table, THREE, 0.1, 0.1)
+    table.write_text('image,x0,y0,x1,y1,x2,y2\na.png,0,0,"2,5",1,3,5\n')
+    (row,) = own_faces(table, THREE, 0.1, 0.1)
+    assert row["detail"].endswith("could not convert string to float: '2,5': write decimals with a point")
 
 
 def test_a_table_of_68_points_serves_a_scheme_that_can_be_had_from_them(tmp_path):

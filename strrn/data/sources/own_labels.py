@@ -98,6 +98,9 @@ def _table(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
         raise ValueError(f"{path} is not UTF-8 ({error}): save it as CSV in UTF-8, separated by commas") from error
     rows = csv.reader(lines)
     header = [name.strip() for name in next(rows, [])]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        mark = "semicolons" if ";" in header[0] else "tabs"
+        raise ValueError(f"{path}: its cells are separated by {mark}: save it with commas, and decimals with a point")
     for count in point_counts(scheme):
         columns = ["image", *(f"{axis}{number}" for number in range(count) for axis in "xy")]
         if header in (columns, [*columns, *(f"confidence{number}" for number in range(count))]):  # as of `strrn photos`, not read
@@ -126,7 +129,8 @@ def _points(row: list[str], num_cells: int, num_columns: int, scheme: LandmarkSc
     try:
         points = np.array([float(cell) if cell.strip() else np.nan for cell in row[1:num_columns]], np.float32).reshape(-1, 2)
     except ValueError as error:
-        raise LabelError("damaged labels", f"{where}: {error}") from error
+        cure = ": write decimals with a point" if any("," in cell for cell in row[1:num_columns]) else ""
+        raise LabelError("damaged labels", f"{where}: {error}{cure}") from error
     half = np.flatnonzero(np.isfinite(points).sum(-1) == 1)
     if len(half):
         raise LabelError("damaged labels", f"{where}: only one of x{half[0]}, y{half[0]} is a number")
