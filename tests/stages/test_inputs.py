@@ -7,18 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from strrn.stages.inputs import main
+from tests.test_own_data import FIVE
 
 ROOT = Path(__file__).parents[2]
-FIVE = """
-name: five
-names: [right_eye, left_eye, nose, right_mouth, left_mouth]
-root: 2
-mirror: [1, 0, 2, 4, 3]
-components: {eyes: [0, 1], nose: [2], mouth: [3, 4]}
-edges: []
-normalisers: {inter_ocular: [[0], [1]]}
-subsets: {}
-"""
 HEADER = "image," + ",".join(f"{axis}{number}" for number in range(5) for axis in "xy")
 POINTS = "10,10,30,10,20,20,12,30,28,30"
 
@@ -83,7 +74,7 @@ def test_only_what_changed_changes(project: Path) -> None:
     assert changed() == []
     Path("held_out/me.mp4").write_bytes(b"other")
     assert changed() == ["test_clips"]
-    replace("five.yaml", "edges: []", "edges: [[0, 1]]  # the eyes")
+    replace("five.yaml", "[[0, 1], [3, 4]]", "[[0, 1]]  # the eyes")
     assert changed() == ["scheme"]
     replace("five.yaml", "the eyes", "both eyes")
     assert changed() == []
