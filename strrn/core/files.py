@@ -49,6 +49,13 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def files_below(folder: Path, but: Path | None = None) -> list[Path]:
+    """The files in the folder and below, sorted: without those that a dot hides, and those in `but`, if it lies below the folder."""
+    left_out = but.resolve() if but and folder.resolve() in but.resolve().parents else None
+    found = (path for path in folder.rglob("*") if path.is_file() and left_out not in path.resolve().parents)
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
 def write_text(path: Path | str, text: str) -> None:
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

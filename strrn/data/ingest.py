@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from strrn.core.cluster import map_clips
-from strrn.core.files import atomic_folder, write_json
+from strrn.core.files import atomic_folder, files_below, write_json
 from strrn.core.processes import num_workers
 from strrn.core.progress import progress
 from strrn.core.video import VIDEO_SUFFIXES, VideoError, read_frames
@@ -93,7 +93,7 @@ def origins(source: Path) -> list[tuple[str, str]]:
     source that is not there or holds no video, ValueError for a file that is no list.
     """
     if source.is_dir():
-        files = sorted(path for path in source.rglob("*") if not path.is_dir())
+        files = files_below(source)
         found = [(str(path.relative_to(source)), path.absolute().as_uri()) for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
         if len(files) > len(found):
             log.info("%s: %d files without a video's ending are left alone", source, len(files) - len(found))

@@ -10,11 +10,6 @@ from strrn.core.progress import progress
 PIECE = 1 << 14  # bytes
 
 
-def files_below(folder: Path) -> list[Path]:
-    """All files in the folder and below, but those that a dot hides."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-
-
 def fingerprint(files: Sequence[Path], origin: Path, whole: Collection[Path] = (), *, contents: bool = True) -> dict:
     """{"files": how many, "sha256": of their paths from the folder `origin` on, their sizes and, with `contents`, their bytes}.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from strrn.core.files import files_below
 from strrn.core.images import IMAGE_SUFFIXES
 from strrn.core.video import VIDEO_SUFFIXES
 
@@ -106,26 +107,18 @@ def plan(source: str, out: Path, overlay: str, table: str) -> list[Job]:
 def not_videos(folder: Path, out: Path) -> list[Path]:
     """The files in a folder of videos and below that are neither videos, nor hidden, nor what a run wrote."""
     found = [file for file in files_below(folder, out) if file.suffix.lower() not in VIDEO_SUFFIXES]
-    found = [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
     return [file for file in found if ".landmarks" not in file.suffixes]
 
 
 def _videos_below(folder: Path, out: Path) -> list[Path]:
-    """Without hidden files, and without what an earlier run wrote."""
-    found = [file for file in files_below(folder, out) if file.suffix.lower() in VIDEO_SUFFIXES]
-    return [file for file in found if not file.name.startswith(".") and not _is_overlay(file)]
+    """Without what an earlier run wrote."""
+    return [file for file in files_below(folder, out) if file.suffix.lower() in VIDEO_SUFFIXES and not _is_overlay(file)]
 
 
 def names_below(folder: Path, files: Sequence[Path]) -> list[Path]:
     """Their paths below the folder, without ending where that leaves no two equal."""
     stems = Counter(file.with_suffix("") for file in files)
     return [(file if stems[file.with_suffix("")] > 1 else file.with_suffix("")).relative_to(folder) for file in files]
-
-
-def files_below(folder: Path, out: Path) -> list[Path]:
-    """Sorted, without those in `out`, if that lies below the folder."""
-    results = out.resolve() if folder.resolve() in out.resolve().parents else None
-    return sorted(file for file in folder.rglob("*") if file.is_file() and results not in file.resolve().parents)
 
 
 def _job(source: Path | int, name: str, out: Path, overlay: str, table: str) -> Job:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from strrn.core.files import atomic
+from strrn.core.files import atomic, files_below
 from strrn.core.images import IMAGE_SUFFIXES, decode_image, encode_jpeg
-from strrn.runtime.jobs import files_below, names_below
+from strrn.runtime.jobs import names_below
 from strrn.runtime.label_files import LABEL_FILES, csv_rows
 from strrn.runtime.overlay import draw_faces
 from strrn.runtime.tracker import Tracker
@@ -71,12 +71,11 @@ def find_photographs(sources: Sequence[str], out: Path) -> list[Photograph]:
 def not_pictures(folder: Path, out: Path) -> list[Path]:
     """The files in a folder and below that are neither pictures, nor hidden, nor what a run or a user wrote of their labels."""
     found = [file for file in files_below(folder, out) if not _is_picture(file) and ".landmarks" not in file.suffixes]
-    found = [file for file in found if file.suffix.lower() not in LABEL_SUFFIXES]
-    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return [file for file in found if file.suffix.lower() not in LABEL_SUFFIXES]
 
 
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and not file.name.endswith(DRAWN)
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.endswith(DRAWN)
 
 
 def annotate(photographs: Iterable[Photograph], tracker: Tracker, table: str, out: Path, draws: bool) -> Outcome:

@@ -12,10 +12,10 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from strrn.core.files import read_json, write_json
+from strrn.core.files import files_below, read_json, write_json
 from strrn.core.landmarks import LandmarkScheme, load_scheme
 from strrn.data.crops import CropParameters
-from strrn.data.inputs import files_below, fingerprint
+from strrn.data.inputs import fingerprint
 from strrn.data.sources.folder import folder_videos
 from strrn.data.sources.labelled import LabelledFace
 from strrn.data.sources.labels import LabelParameters, labelled_faces

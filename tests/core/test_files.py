@@ -54,3 +54,14 @@ def test_broken_json_is_named_with_its_place(tmp_path) -> None:
         files.read_json_lines(path)
     with pytest.raises(ValueError, match=r"a\.jsonl is not JSON"):
         files.read_json(path)
+
+
+def test_files_below_a_folder(tmp_path) -> None:
+    names = ["b.mp4", "a/c.mp4", "a/._c.mp4", ".git/d.mp4", "out/e.mp4", "a.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = files.files_below(tmp_path, tmp_path / "out")
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["a/c.mp4", "a.txt", "b.mp4"]
+    assert tmp_path / "out/e.mp4" in files.files_below(tmp_path) and files.files_below(tmp_path / "out", tmp_path) != []
+    assert files.files_below(tmp_path / ".git") == [tmp_path / ".git/d.mp4"]

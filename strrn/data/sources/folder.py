@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from strrn.core.files import files_below
 from strrn.core.video import VIDEO_SUFFIXES
 
 
@@ -15,7 +16,7 @@ def folder_videos(folder: Path) -> Iterator[tuple[str, Path]]:
         raise FileNotFoundError(
             f"folder {folder} of params.yaml, crop.folders, does not exist: make it and put your videos in, or drop the entry"
         )
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    paths = [path for path in files_below(folder) if path.suffix.lower() in VIDEO_SUFFIXES]
     if not paths:
         raise FileNotFoundError(f"folder {folder} holds no video: put files with one of the endings {', '.join(VIDEO_SUFFIXES)} in")
     seen: dict[str, Path] = {}
