@@ -298,6 +298,7 @@ def test_wrong_parameters_end_with_a_message(project: Path, key: str, value: obj
 
 
 def test_a_video_that_comes_later_is_seen(project: Path) -> None:
+    repro(project, "crop")
     clips = sorted((project / "data/rendered/clips").glob("*.mp4"))
     (project / "own").mkdir()
     shutil.copyfile(clips[0], project / "own/first.mp4")
