@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from yaml import YAMLError
@@ -50,10 +50,18 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 def files_below(folder: Path, but: Path | None = None) -> list[Path]:
-    """The files in the folder and below, sorted: without those that a dot hides, and those in `but`, if it lies below the folder."""
+    """The files in the folder and below, sorted: without those that a dot hides, and those in `but`, if it lies below the folder. Links
+    to folders are not followed. Raises OSError for a folder that cannot be read."""
     left_out = but.resolve() if but and folder.resolve() in but.resolve().parents else None
-    found = (path for path in folder.rglob("*") if path.is_file() and left_out not in path.resolve().parents)
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.is_file() and left_out not in path.resolve().parents)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -69,9 +77,11 @@ def write_json(path: Path | str, content: object) -> None:
 def read_json(path: Path | str) -> object:
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
 
 
 def write_json_lines(path: Path | str, rows: Iterable[Mapping]) -> None:
@@ -97,6 +107,8 @@ def read_yaml(path: Path | str) -> object:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(yaml_problem(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
 
 
 def yaml_problem(error: "YAMLError", path: Path | str) -> str:

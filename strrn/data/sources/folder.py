@@ -1,17 +1,36 @@
-"""A folder of the user's own videos: unlabelled training clips."""
+"""Folders of the user's own videos: unlabelled training clips."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from strrn.core.files import files_below
 from strrn.core.video import VIDEO_SUFFIXES
 
 
-def folder_videos(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (clip id, path) of the videos in the folder and below, sorted by path. The id is the path below the folder's parent, with dots.
+def own_videos(folders: Sequence[str]) -> list[tuple[str, str, Path]]:
+    """(folder, clip id, path) of the videos in each of the folders and below, sorted by path. The id is the path below the folder's parent,
+    with dots.
 
-    Raises FileNotFoundError where the folder is missing or holds no video; ValueError where two videos would share an id.
+    Raises FileNotFoundError where a folder is missing or holds no video; ValueError where one folder is another or lies in it, and where two
+    videos would share an id.
     """
+    seen: dict[Path, str] = {}
+    for folder in folders:
+        here = Path(folder).resolve()
+        for other, name in seen.items():
+            if here == other or other in here.parents or here in other.parents:
+                raise ValueError(f"params.yaml, crop.folders: {folder} and {name} have the same videos: drop one of the entries")
+        seen[here] = folder
+    found = [(folder, clip_id, path) for folder in folders for clip_id, path in _videos(Path(folder))]
+    ids: dict[str, Path] = {}
+    for _, clip_id, path in found:
+        if clip_id in ids:
+            raise ValueError(f"videos {ids[clip_id]} and {path} would share the clip id {clip_id!r}: rename one of them, or its folder")
+        ids[clip_id] = path
+    return found
+
+
+def _videos(folder: Path) -> list[tuple[str, Path]]:
     if not folder.is_dir():
         raise FileNotFoundError(
             f"folder {folder} of params.yaml, crop.folders, does not exist: make it and put your videos in, or drop the entry"
@@ -19,10 +38,4 @@ def folder_videos(folder: Path) -> Iterator[tuple[str, Path]]:
     paths = [path for path in files_below(folder) if path.suffix.lower() in VIDEO_SUFFIXES]
     if not paths:
         raise FileNotFoundError(f"folder {folder} holds no video: put files with one of the endings {', '.join(VIDEO_SUFFIXES)} in")
-    seen: dict[str, Path] = {}
-    for path in paths:
-        clip_id = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
-        if clip_id in seen:
-            raise ValueError(f"videos {seen[clip_id]} and {path} would share the clip id {clip_id!r}: rename one of them")
-        seen[clip_id] = path
-        yield clip_id, path
+    return [(".".join(path.relative_to(folder.parent).with_suffix("").parts), path) for path in paths]

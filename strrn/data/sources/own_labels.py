@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from strrn.core.files import files_below
 from strrn.core.landmarks import LandmarkScheme
 from strrn.data.sources.coco import coco_annotations, coco_points
 from strrn.data.sources.labelled import LabelError, LabelledFace
@@ -27,9 +28,11 @@ def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> li
     A picture's split is `split_of` its path as the file has it, or its path below the folder without ending: neither the name of the file
     nor that of the folder changes it.
     Raises FileNotFoundError where there is nothing; ValueError for a CSV file with other columns than image, x0, y0, x1, y1, …, for JSON
-    that is not COCO's, and where nearly all of ten or more faces lie on their side.
+    that is not COCO's, where there is no face, and where nearly all of ten or more faces lie on their side.
     """
     found = list(_of_path(path, scheme, val, test))
+    if not found:
+        raise ValueError(f"{path} of params.yaml, labels.own, holds no labelled face")
     _check_upright(path, [face.points_frame for face in found if isinstance(face, LabelledFace)], scheme)
     return found
 
@@ -57,7 +60,7 @@ def _of_path(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Ite
         return _of_rows(path, _coco(path, scheme), val, test)
     if not path.exists():
         raise FileNotFoundError(f"{path.absolute()} of params.yaml, labels.own, does not exist")
-    files = sorted(file for file in path.rglob("*.pts") if not file.name.startswith(".")) if path.is_dir() else []
+    files = [file for file in files_below(path) if file.suffix == ".pts"] if path.is_dir() else []
     if not files:
         raise FileNotFoundError(
             f"{path} of params.yaml, labels.own, is neither a .csv or .json file nor a folder with .pts files: put a .pts file of the "
@@ -97,7 +100,9 @@ def _table(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}): save it as CSV in UTF-8, separated by commas") from error
     rows = csv.reader(lines)
-    header = [name.strip() for name in next(rows, [])]
+    header = [name.strip().lower() for name in next(rows, [])]
+    while header and not header[-1]:  # columns that a spreadsheet adds
+        header.pop()
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         mark = "semicolons" if ";" in header[0] else "tabs"
         raise ValueError(f"{path}: its cells are separated by {mark}: save it with commas, and decimals with a point")
@@ -113,8 +118,9 @@ def _table(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
         )
     for row in rows:
         if any(cell.strip() for cell in row):
-            read = partial(_points, row, len(header), len(columns), scheme, f"{path}, line {rows.line_num}")
-            yield row[0], path.parent / row[0], read
+            filled = row[: len(header)] if not any(cell.strip() for cell in row[len(header) :]) else row
+            read = partial(_points, filled, len(header), len(columns), scheme, f"{path}, line {rows.line_num}")
+            yield row[0].strip(), path.parent / row[0].strip(), read
 
 
 def _coco(path: Path, scheme: LandmarkScheme) -> Iterator[Row]:
