@@ -35,37 +35,32 @@ from strrn.stages.rejected import listed
 
 log = logging.getLogger(__name__)
 LOCK = Path("dvc.lock")
+SETS = ("ibug_300vw", "youtube_faces", "youtube_celebrities")
 Look = Callable[[], dict]  # at what a path of params.yaml leads to; its fingerprint
 
 
 def main() -> None:
+    check_parameters()
+    scheme = load_scheme(load_value("scheme", str))
+    labels, videos = load_section("labels", LabelParameters), load_section("videos", VideoParameters)
+    folders = load_section("crop", CropParameters).folders
+    test_clips = load_section("evaluate", EvaluateParameters).real_clips
+    check_paths({"labels.own": labels.own, "crop.folders": folders, "evaluate.real_clips": list(test_clips)})
+    check_test_clips(test_clips, load_section("download", DownloadParameters), folders)
+    check_shown(load_section("report", ReportParameters), test_clips, videos, scheme)
     with listed():
-        check_parameters()
-        scheme = load_scheme(load_value("scheme", str))
-        labels, videos = load_section("labels", LabelParameters), load_section("videos", VideoParameters)
-        folders = load_section("crop", CropParameters).folders
-        test_clips = load_section("evaluate", EvaluateParameters).real_clips
-        check_paths({"labels.own": labels.own, "crop.folders": folders, "evaluate.real_clips": list(test_clips)})
-        learned = [path for _, _, path in own_videos([folder for folder in folders if Path(folder).exists()])]
-        check_test_clips(test_clips, load_section("download", DownloadParameters), learned)
-        check_shown(load_section("report", ReportParameters), test_clips, videos, scheme)
-        own_labels = {path: partial(_look_at_labels, Path(path), scheme) for path in labels.own}
-        own_folders = {path: partial(_look_at_videos, path) for path in folders}
-        # Those below data/raw are another stage's.
-        own_clips = {path: partial(_look_at_clip, Path(path)) for path in test_clips if Path(path).is_absolute()}
-        found = {
-            INPUTS / "labels.json": own_labels | _sets("labels", ibug_300w=labels.ibug_300w),
-            INPUTS / "videos.json": own_folders
-            | _sets("videos", **{name: getattr(videos, name) for name in ("ibug_300vw", "youtube_faces", "youtube_celebrities")}),
-            INPUTS / "test_clips.json": own_clips,
-        }
-        files = {file: fingerprints(file, looks) for file, looks in found.items()}
         check_labels(labels, scheme)
-    # Only now, so that what is written was looked at as a whole.
+    looks: dict[str, dict[str, Look]] = {
+        "labels": {path: partial(_look_at_labels, Path(path), scheme) for path in labels.own} | _sets("labels", labels, "ibug_300w"),
+        "videos": {path: partial(_look_at_videos, path) for path in folders} | _sets("videos", videos, *SETS),
+        # Those below data/raw are another stage's.
+        "test_clips": {path: partial(_look_at_clip, Path(path)) for path in test_clips if Path(path).is_absolute()},
+    }
+    found = {name: fingerprints(INPUTS / f"{name}.json", each) for name, each in looks.items()}
     content = json.dumps(asdict(scheme)).encode()
-    files[INPUTS / "scheme.json"] = {"name": scheme.name, "landmarks": scheme.num_landmarks, "sha256": sha256(content).hexdigest()}
-    for file, content in files.items():
-        write_json(file, content)
+    found["scheme"] = {"name": scheme.name, "landmarks": scheme.num_landmarks, "sha256": sha256(content).hexdigest()}
+    for name, each in found.items():  # only now that all was looked at
+        write_json(INPUTS / f"{name}.json", each)
 
 
 def fingerprints(file: Path, looks: Mapping[str, Look]) -> dict[str, dict]:
@@ -109,11 +104,13 @@ def check_paths(named: Mapping[str, Sequence[str]]) -> None:
             raise ValueError(f"params.yaml, crop.folders: {path} belongs to the pipeline, with test clips in it: put your videos elsewhere")
 
 
-def check_test_clips(names: Iterable[str], download: DownloadParameters, learned: Iterable[Path]) -> None:
+def check_test_clips(names: Iterable[str], download: DownloadParameters, folders: Iterable[str]) -> None:
     """Raises ValueError where clips of `evaluate.real_clips` share an id or are learned from, FileNotFoundError for one that is neither
     there nor among those that the stage `download` brings."""
     brought = [f"{package.folder}/{file}" for package in download.packages for file in package.files]
-    training = {path.resolve() for path in [*learned, *(RAW / clip.path for clip in PACKAGED_CLIPS if clip.split == "train")]}
+    own = [path for _, _, path in own_videos([folder for folder in folders if Path(folder).exists()])]
+    packaged = [RAW / clip.path for clip in PACKAGED_CLIPS if clip.split == "train"]
+    training = {path.resolve() for path in own + packaged}
     seen: dict[str, str] = {}
     for name in names:
         path, where = RAW / name, "params.yaml, evaluate.real_clips"
@@ -128,7 +125,7 @@ def check_test_clips(names: Iterable[str], download: DownloadParameters, learned
 
 def check_shown(report: ReportParameters, test_clips: Iterable[str], videos: VideoParameters, scheme: LandmarkScheme) -> None:
     """Raises ValueError where the report is to show a clip that is not tested on. Clips of research sets are not known here."""
-    if videos.ibug_300vw or videos.youtube_faces or videos.youtube_celebrities:
+    if any(getattr(videos, key) for key in SETS):
         return
     clips = load_section("render", RenderParameters).clips
     counts = {"rendered_test": clips.test, "head_scan": clips.head_scan} if scheme.knows_ibug68 else {}
@@ -166,8 +163,10 @@ def _look_at_clip(path: Path) -> dict:
     return fingerprint([path], path.parent)
 
 
-def _sets(section: str, **folders: str | None) -> dict[str, Look]:
-    return {folder: partial(_look_at_set, f"{section}.{key}", Path(folder)) for key, folder in folders.items() if folder}
+def _sets(section: str, parameters: LabelParameters | VideoParameters, *keys: str) -> dict[str, Look]:
+    """Of the research sets `keys` of a section, those that are named."""
+    named = {key: getattr(parameters, key) for key in keys}
+    return {folder: partial(_look_at_set, f"{section}.{key}", Path(folder)) for key, folder in named.items() if folder}
 
 
 def _look_at_set(key: str, folder: Path) -> dict:

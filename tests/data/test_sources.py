@@ -48,12 +48,14 @@ def test_splits_are_by_identity_and_clips_for_evaluation_never_train():
         assert package.use is Use.train or all(clip.split == "test" for clip in clips)
 
 
-def test_videos_of_a_folder_and_below(tmp_path):
+def test_videos_of_a_folder_and_below(tmp_path, caplog):
     for name in ("mine/b.mp4", "mine/day 1/a.MOV", "mine/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     mine = str(tmp_path / "mine")
     assert own_videos([mine]) == [(mine, "mine.b", tmp_path / "mine/b.mp4"), (mine, "mine.day 1.a", tmp_path / "mine/day 1/a.MOV")]
+    (tmp_path / "mine/link").symlink_to(tmp_path / "mine/day 1")
+    assert len(own_videos([mine])) == 2 and "mine/link is a link to a folder: what is in it is not used" in caplog.text
     for double in (mine, f"{mine}/", f"{mine}/day 1", str(tmp_path)):
         with pytest.raises(ValueError, match=r"crop\.folders: .* have the same videos: drop one of the entries"):
             own_videos([mine, double])

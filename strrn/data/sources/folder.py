@@ -1,10 +1,13 @@
 """Folders of the user's own videos: unlabelled training clips."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from strrn.core.files import files_below
 from strrn.core.video import VIDEO_SUFFIXES
+
+log = logging.getLogger(__name__)
 
 
 def own_videos(folders: Sequence[str]) -> list[tuple[str, str, Path]]:
@@ -35,6 +38,8 @@ def _videos(folder: Path) -> list[tuple[str, Path]]:
         raise FileNotFoundError(
             f"folder {folder} of params.yaml, crop.folders, does not exist: make it and put your videos in, or drop the entry"
         )
+    for link in (path for path in folder.rglob("*") if path.is_symlink() and path.is_dir()):
+        log.warning("%s is a link to a folder: what is in it is not used. Name it in params.yaml, crop.folders", link)
     paths = [path for path in files_below(folder) if path.suffix.lower() in VIDEO_SUFFIXES]
     if not paths:
         raise FileNotFoundError(f"folder {folder} holds no video: put files with one of the endings {', '.join(VIDEO_SUFFIXES)} in")
