@@ -76,7 +76,7 @@ def compare(
     if (file is None) == (grid is None):
         raise ValueError(f"file is {file}, grid is {grid}: give one of them")
     if file is not None and (plan := read_table(Path(file))):
-        text = "\n".join([*paper_table(plan, plan.seeds if seeds is None else seeds, f"python -m flows.compare {file}"), *made_with()])
+        text = paper_table(plan, plan.seeds if seeds is None else seeds, file)
         create_markdown_artifact(text, key="compare", description=plan.title)
         return text
     if seeds is not None:
@@ -125,13 +125,13 @@ def run_missing(runs: Runs) -> list[str]:
     return failed
 
 
-def paper_table(plan: Table, seeds: Sequence[int], command: str) -> list[str]:
-    """Run what is missing of a table with these seeds; the table of all that has been run, with any of its seeds."""
-    failed = run_missing(plan.experiments(seeds))
+def paper_table(plan: Table, seeds: Sequence[int], file: str) -> str:
+    """Run what is missing of the table of `file` with these seeds. Markdown of all that has been run, with any of its seeds."""
+    failed = run_missing(plan.experiments(seeds)) if seeds else []
     refs = experiment_refs()
     shown = {(plan.experiment(row.run, seed), row.figure) for row in plan.rows if row.run and row.figure for seed in plan.seeds}
     found = {(name, figure): figure_scores(refs[name], figure) for name, figure in shown if name in refs}
-    return beside_the_paper(plan, found, failed, command)
+    return "\n".join([*beside_the_paper(plan, found, failed, f"python -m flows.compare {file}"), *made_with()])
 
 
 def exported_tracker(metrics: dict) -> dict[str, float | None]:
@@ -277,9 +277,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", help="of a paper's table: those to run (none: only show what has run)")
     arguments = parser.parse_args()
     try:
-        if read_table(arguments.file) is None:  # before a server starts
+        plan = read_table(arguments.file)
+        if plan is None:  # before a server starts
             read_plan(arguments.file)
-        text = compare(str(arguments.file), seeds=arguments.seeds)
+        if plan and arguments.seeds == []:  # runs nothing, so that it may look on while another flow is at work
+            text = paper_table(plan, [], str(arguments.file))
+        else:
+            text = compare(str(arguments.file), seeds=arguments.seeds)
     except (OSError, RuntimeError, ValueError, KeyError, yaml.YAMLError) as error:
         sys.exit(f"error: {type(error).__name__}: {error}")
     sys.stdout.write(text + "\n")
