@@ -21,7 +21,7 @@ from strrn.data.inputs import fingerprint
 from strrn.data.sources.folder import own_videos
 from strrn.data.sources.labelled import LabelledFace
 from strrn.data.sources.labels import LabelParameters, labelled_faces
-from strrn.data.sources.own_labels import own_faces
+from strrn.data.sources.own_labels import own_faces, pts_files
 from strrn.data.sources.packages import PACKAGED_CLIPS
 from strrn.data.sources.videos import VideoParameters
 from strrn.evaluation.report import ReportParameters
@@ -149,8 +149,8 @@ def check_labels(labels: LabelParameters, scheme: LandmarkScheme) -> None:
 
 def _look_at_labels(path: Path, scheme: LandmarkScheme) -> dict:
     faces = [face for face in own_faces(path, scheme, 0.0, 0.0) if isinstance(face, LabelledFace)]
-    tables = [file for file in files_below(path) if file.suffix == ".pts"] if path.is_dir() else [path]
-    return fingerprint([*tables, *dict.fromkeys(face.path for face in faces)], path if path.is_dir() else path.parent)
+    tables, origin = (pts_files(path), path) if path.is_dir() else ([path], path.parent)
+    return fingerprint([*tables, *dict.fromkeys(face.path for face in faces)], origin)
 
 
 def _look_at_videos(folder: str) -> dict:

@@ -37,6 +37,11 @@ def own_faces(path: Path, scheme: LandmarkScheme, val: float, test: float) -> li
     return found
 
 
+def pts_files(folder: Path) -> list[Path]:
+    """The `.pts` files in the folder and below, sorted, but hidden ones."""
+    return [file for file in files_below(folder) if file.suffix == ".pts"]
+
+
 def log_splits(faces: Iterable[LabelledFace]) -> None:
     """Log how many own pictures each split has, and warn where there are few to choose models by, or to test them on."""
     splits = {face.identity: face.split for face in faces if face.source == SOURCE}
@@ -60,7 +65,7 @@ def _of_path(path: Path, scheme: LandmarkScheme, val: float, test: float) -> Ite
         return _of_rows(path, _coco(path, scheme), val, test)
     if not path.exists():
         raise FileNotFoundError(f"{path.absolute()} of params.yaml, labels.own, does not exist")
-    files = [file for file in files_below(path) if file.suffix == ".pts"] if path.is_dir() else []
+    files = pts_files(path) if path.is_dir() else []
     if not files:
         raise FileNotFoundError(
             f"{path} of params.yaml, labels.own, is neither a .csv or .json file nor a folder with .pts files: put a .pts file of the "
